@@ -1,0 +1,167 @@
+//! The list of tables that a unit may write, and the one SQL function generated from it.
+//!
+//! A row travels as JSON whose fields are the columns; `json_populate_recordset` types it on the server, so a table needs
+//! no statement of its own. Adding a table is one line in [`TABLES`]. The list must name every column that may change:
+//! a test compares it with the database.
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Write as _;
+
+/// A row of one of the gateway's tables: the struct's fields are the columns.
+pub trait Row: Serialize + DeserializeOwned + Send + 'static {
+    /// Where it lives.
+    const TABLE: Table;
+    /// The merchant's book.
+    fn book_id(&self) -> i64;
+    /// The rest of the primary key, as text.
+    fn id(&self) -> &str;
+}
+
+/// A row that changes, each time from one version to the next.
+pub trait Versioned: Row {
+    /// The version this row was read at, or is about to be written as.
+    fn version_mut(&mut self) -> &mut i32;
+}
+
+/// One of [`TABLES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Table {
+    Customer,
+    PaymentMethod,
+    Payment,
+    Charge,
+    Refund,
+    Dispute,
+    Review,
+    WebhookEndpoint,
+    BalanceTransaction,
+    Event,
+}
+
+pub(crate) struct Shape {
+    pub table: Table,
+    pub name: &'static str,
+    /// Columns an update may change; empty for history, which is never updated.
+    pub mutable: &'static [&'static str],
+}
+
+/// Every table a unit may write besides `request` (idempotency), in the order they are written.
+#[rustfmt::skip]
+pub(crate) const TABLES: &[Shape] = &[
+    Shape { table: Table::Customer, name: "customer", mutable: &["version", "deleted", "details"] },
+    Shape { table: Table::PaymentMethod, name: "payment_method", mutable: &["version", "customer_id", "exp_month", "exp_year", "details"] },
+    Shape { table: Table::Payment, name: "payment", mutable: &["version", "status", "operation", "operation_amount", "amount", "currency",
+        "amount_capturable", "amount_received", "amount_refunded", "amount_disputed", "double_credit_risk", "capture_method", "customer_id",
+        "payment_method_id", "charge_id", "review_id", "canceled_at", "details"] },
+    Shape { table: Table::Charge, name: "charge", mutable: &["version", "status", "amount_captured", "amount_refunded", "captured", "disputed",
+        "acquirer_id", "acquirer_reference", "hold_id", "fee", "balance_transaction_id", "failure_code", "decline_code", "failure_message",
+        "swept", "check_at"] },
+    Shape { table: Table::Refund, name: "refund", mutable: &["version", "status", "acquirer_id", "failure_balance_transaction_id",
+        "failure_reason", "swept", "check_at", "details"] },
+    Shape { table: Table::Dispute, name: "dispute", mutable: &["version", "status", "amount", "funds", "held_pending", "held_available",
+        "held_receivable", "fee", "evidence", "submission_count", "due_by", "balance_transaction_ids", "details"] },
+    Shape { table: Table::Review, name: "review", mutable: &["version", "open", "closed_reason"] },
+    Shape { table: Table::WebhookEndpoint, name: "webhook_endpoint", mutable: &["version", "url", "enabled_events", "status", "deleted", "details"] },
+    Shape { table: Table::BalanceTransaction, name: "balance_transaction", mutable: &[] },
+    Shape { table: Table::Event, name: "event", mutable: &[] },
+];
+
+/// The SQLSTATE with which `gateway.commit` refuses: DETAIL lists `table book_id id`, one refused row a line.
+pub(crate) const REFUSED: &str = "CF409";
+
+/// The text of `gateway.commit`, made from [`TABLES`]: one call writes a whole batch or, if any guard fails, nothing
+/// and says which rows failed. Joins are pinned to index look-ups: a plan cached while a table was small must not scan
+/// it when it has grown.
+pub(crate) fn commit_function() -> String {
+    let mut parameters = String::from("p_claims json, p_answers json");
+    let mut body = String::from(REQUEST_STATEMENTS);
+    for Shape { name, mutable, .. } in TABLES {
+        let _ = write!(parameters, ", p_{name}_new json");
+        let source = format!("json_populate_recordset(NULL::gateway.{name}, p_{name}_new)");
+        if *name == "event" {
+            let _ = write!(body, "{}", EVENT_STATEMENT.replace("{source}", &source));
+            continue;
+        }
+        let _ = write!(
+            body,
+            "
+    IF p_{name}_new IS NOT NULL THEN
+        WITH r AS MATERIALIZED (SELECT * FROM {source}),
+             done AS (INSERT INTO gateway.{name} SELECT * FROM r ON CONFLICT DO NOTHING RETURNING book_id, id)
+        SELECT refused || array_agg('{name} ' || r.book_id || ' ' || r.id) INTO refused
+        FROM r WHERE NOT EXISTS (SELECT FROM done d WHERE d.book_id = r.book_id AND d.id = r.id);
+    END IF;"
+        );
+        if mutable.is_empty() {
+            continue;
+        }
+        let _ = write!(parameters, ", p_{name}_changed json");
+        let targets = mutable.join(", ");
+        let values = mutable.iter().map(|c| format!("r.{c}")).collect::<Vec<_>>().join(", ");
+        let _ = write!(
+            body,
+            "
+    IF p_{name}_changed IS NOT NULL THEN
+        WITH r AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::gateway.{name}, p_{name}_changed)),
+             done AS (UPDATE gateway.{name} t SET ({targets}) = ROW({values})
+                      FROM r WHERE t.book_id = r.book_id AND t.id = r.id AND t.version = r.version - 1
+                      RETURNING t.book_id, t.id)
+        SELECT refused || array_agg('{name} ' || r.book_id || ' ' || r.id) INTO refused
+        FROM r WHERE NOT EXISTS (SELECT FROM done d WHERE d.book_id = r.book_id AND d.id = r.id);
+    END IF;"
+        );
+    }
+    format!(
+        "CREATE OR REPLACE FUNCTION gateway.commit({parameters}) RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET search_path = pg_catalog AS $function$
+DECLARE refused text[] := '{{}}';
+BEGIN{body}
+    IF cardinality(refused) > 0 THEN
+        RAISE EXCEPTION 'units refused by a guard' USING ERRCODE = '{REFUSED}', DETAIL = array_to_string(refused, E'\\n');
+    END IF;
+END $function$;
+REVOKE ALL ON FUNCTION gateway.commit FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gateway.commit TO gateway_app;"
+    )
+}
+
+const REQUEST_STATEMENTS: &str = "
+    IF p_claims IS NOT NULL THEN
+        WITH r AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::gateway.request, p_claims)),
+             done AS (INSERT INTO gateway.request SELECT * FROM r ON CONFLICT DO NOTHING RETURNING book_id, key)
+        SELECT refused || array_agg('request ' || r.book_id || ' ' || encode(r.key, 'hex')) INTO refused
+        FROM r WHERE NOT EXISTS (SELECT FROM done d WHERE d.book_id = r.book_id AND d.key = r.key);
+    END IF;
+    IF p_answers IS NOT NULL THEN
+        WITH r AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::gateway.request, p_answers)),
+             done AS (UPDATE gateway.request t SET status = r.status, body = r.body, object_id = r.object_id
+                      FROM r WHERE t.book_id = r.book_id AND t.key = r.key AND t.status IS NULL
+                      RETURNING t.book_id, t.key)
+        SELECT refused || array_agg('request ' || r.book_id || ' ' || encode(r.key, 'hex')) INTO refused
+        FROM r WHERE NOT EXISTS (SELECT FROM done d WHERE d.book_id = r.book_id AND d.key = r.key);
+    END IF;";
+
+/// Events fan out to the endpoints that want them in the same commit: a delivery cannot be forgotten.
+const EVENT_STATEMENT: &str = "
+    IF p_event_new IS NOT NULL THEN
+        WITH e AS (INSERT INTO gateway.event SELECT * FROM {source} RETURNING book_id, id, type, created_at)
+        INSERT INTO gateway.delivery (book_id, endpoint_id, event_id, due_at)
+        SELECT e.book_id, w.id, e.id, e.created_at
+        FROM e JOIN gateway.webhook_endpoint w ON w.book_id = e.book_id
+        WHERE w.status = 'enabled' AND NOT w.deleted
+          AND (w.enabled_events @> ARRAY['*'] OR w.enabled_events @> ARRAY[e.type]);
+    END IF;";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_listed_once_and_in_order_of_the_enum() {
+        for pair in TABLES.windows(2) {
+            assert!(pair[0].table < pair[1].table);
+        }
+        assert_eq!(TABLES.last().map(|s| s.table), Some(Table::Event));
+    }
+}

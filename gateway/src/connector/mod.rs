@@ -1,0 +1,251 @@
+//! Connectors: how an acquirer is spoken to. One file (or folder) per acquirer, one line in [`Registry::new`].
+//!
+//! A connector translates; it decides nothing and stores nothing. It must never be called inside a database transaction,
+//! nor before the intent to call is durable (law 1), and it must never turn "I do not know" into "it failed" (law 4):
+//! whatever cannot be proven not to have happened is [`Failure::Unknown`].
+
+pub mod stripe;
+
+use futures_util::future::BoxFuture;
+use std::collections::HashMap;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The card of one attempt, as the acquirer needs it. It lives for the length of the call and is wiped after.
+#[derive(Clone)]
+pub enum CardSource {
+    /// a published test token (`pm_card_visa`): the acquirer knows the number, we do not need it
+    TestToken(String),
+    /// a number from the vault or from this very request
+    Number {
+        /// digits
+        number: Zeroizing<String>,
+        /// 1 to 12
+        exp_month: i16,
+        /// four digits
+        exp_year: i16,
+        /// only when it came with this very request; it is never stored
+        cvc: Option<Zeroizing<String>>,
+    },
+}
+
+impl std::fmt::Debug for CardSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CardSource(..)")
+    }
+}
+
+/// What to authorize. `reference` is ours, stable over retries, and doubles as the acquirer's idempotency key.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Authorize {
+    pub reference: String,
+    pub amount: i64,
+    pub currency: String,
+    pub card: CardSource,
+    /// take the money in the same call
+    pub capture: bool,
+    pub statement_descriptor: Option<String>,
+}
+
+/// The acquirer said yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// the acquirer's payment id
+    pub acquirer_id: String,
+    /// the id that the acquirer's files use (its charge)
+    pub acquirer_reference: Option<String>,
+    /// whether the money was taken
+    pub captured: bool,
+}
+
+/// The acquirer said no: final, and safe to tell the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// Stripe's error code, e.g. `card_declined`
+    pub code: String,
+    /// e.g. `insufficient_funds`
+    pub decline_code: Option<String>,
+    /// for people
+    pub message: String,
+    /// the acquirer's payment id, when it made one
+    pub acquirer_id: Option<String>,
+    /// the acquirer's charge id, when it made one
+    pub acquirer_reference: Option<String>,
+}
+
+/// Why there is no approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// a definite no
+    Declined(Decline),
+    /// the request cannot have reached the acquirer (connection refused): nothing happened, nothing to sweep
+    NotSent(String),
+    /// anything may have happened: the sweep asks later
+    Unknown(String),
+}
+
+/// What an inquiry found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Found {
+    /// the acquirer has never seen the reference
+    Nothing,
+    /// still at work there
+    Processing,
+    /// authorized and not captured
+    Authorized(Approval),
+    /// the money was taken; minor units
+    Captured { approval: Approval, amount: i64 },
+    Declined(Decline),
+    Voided { acquirer_id: String },
+}
+
+/// What an inquiry after a refund found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FoundRefund {
+    Nothing,
+    Pending { acquirer_id: String },
+    Succeeded { acquirer_id: String },
+    Failed { acquirer_id: String, reason: Option<String> },
+}
+
+/// A refund that the acquirer accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundAccepted {
+    /// the acquirer's refund id
+    pub acquirer_id: String,
+    /// whether the money is already on its way, or the acquirer tells later
+    pub succeeded: bool,
+}
+
+/// A fact that an acquirer reported by callback, in our words.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Report {
+    /// a payment changed (by our reference when the acquirer carries it): ask for its truth
+    Payment { reference: Option<String>, acquirer_id: String },
+    /// a refund changed
+    Refund { reference: Option<String>, acquirer_id: String, succeeded: Option<bool>, failure_reason: Option<String> },
+    /// a dispute changed; `kind` says what is new
+    Dispute { kind: DisputeReport, dispute: AcquirerDispute },
+    /// nothing we act on
+    Ignored,
+}
+
+/// What is new about a dispute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DisputeReport {
+    Created,
+    Updated,
+    FundsWithdrawn,
+    FundsReinstated,
+    Closed,
+}
+
+/// A dispute as the acquirer tells it.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AcquirerDispute {
+    pub acquirer_id: String,
+    /// the acquirer's payment and charge that it is about
+    pub payment_acquirer_id: Option<String>,
+    pub charge_acquirer_reference: Option<String>,
+    /// our reference of the attempt, when the acquirer repeats it
+    pub reference: Option<String>,
+    pub status: String,
+    pub amount: i64,
+    pub currency: String,
+    pub reason: String,
+    pub network_reason_code: Option<String>,
+    /// unix seconds; none or zero when no answer is possible
+    pub due_by: Option<i64>,
+    /// dispute fee in minor units that the acquirer took with the withdrawal
+    pub fee: i64,
+    pub is_charge_refundable: bool,
+}
+
+/// An acquirer.
+pub trait Connector: Send + Sync + 'static {
+    /// Its name in the configuration, in account dimensions and in the database.
+    fn name(&self) -> &'static str;
+    /// Authorizes, and captures too when asked.
+    fn authorize<'a>(&'a self, request: &'a Authorize) -> BoxFuture<'a, Result<Approval, Failure>>;
+    /// Captures an authorized payment once, in full or in part; `reference` is the idempotency key.
+    fn capture<'a>(&'a self, reference: &'a str, acquirer_id: &'a str, amount: i64) -> BoxFuture<'a, Result<Approval, Failure>>;
+    /// Releases an authorized payment.
+    fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
+    /// Returns money of a captured payment; `reference` is our refund's id.
+    fn refund<'a>(
+        &'a self,
+        reference: &'a str,
+        acquirer_id: &'a str,
+        amount: i64,
+        reason: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RefundAccepted, Failure>>;
+    /// Asks what became of an attempt: by the acquirer's id when known, else by our reference. Never has an effect.
+    fn inquire<'a>(&'a self, reference: &'a str, acquirer_id: Option<&'a str>) -> BoxFuture<'a, Result<Found, Failure>>;
+    /// Asks what became of a refund of this payment. Never has an effect.
+    fn inquire_refund<'a>(&'a self, reference: &'a str, payment_acquirer_id: &'a str) -> BoxFuture<'a, Result<FoundRefund, Failure>>;
+    /// Sends evidence for a dispute; `fields` are Stripe's evidence fields.
+    fn submit_evidence<'a>(
+        &'a self,
+        reference: &'a str,
+        dispute_acquirer_id: &'a str,
+        fields: &'a serde_json::Map<String, serde_json::Value>,
+        submit: bool,
+    ) -> BoxFuture<'a, Result<AcquirerDispute, Failure>>;
+    /// Accepts a dispute: irreversible, it is lost.
+    fn close_dispute<'a>(&'a self, reference: &'a str, dispute_acquirer_id: &'a str) -> BoxFuture<'a, Result<AcquirerDispute, Failure>>;
+    /// Proves that a callback is the acquirer's own and gives its id, type and what it reports.
+    fn parse_callback(&self, headers: &http::HeaderMap, body: &[u8], now: jiff::Timestamp) -> Result<Callback, CallbackRefused>;
+    /// The report inside a callback that was proven and stored earlier.
+    fn report(&self, payload: &str) -> Result<Report, String>;
+}
+
+/// A proven callback.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    /// the provider's event id: a repeat is a no-op
+    pub id: String,
+    /// the provider's event type
+    pub r#type: String,
+}
+
+/// Why a callback was not believed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallbackRefused {
+    /// no or wrong signature, or too old
+    #[error("the signature does not match: {0}")]
+    Signature(String),
+    /// not the shape of a callback
+    #[error("the body is not a callback: {0}")]
+    Malformed(String),
+}
+
+/// The configured connectors by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    connectors: HashMap<&'static str, Arc<dyn Connector>>,
+    primary: Option<&'static str>,
+}
+
+impl Registry {
+    /// A registry of these; the first takes new payments.
+    pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Self {
+        let primary = connectors.first().map(|c| c.name());
+        Self { connectors: connectors.into_iter().map(|c| (c.name(), c)).collect(), primary }
+    }
+
+    /// The connector for new payments.
+    pub fn primary(&self) -> Option<Arc<dyn Connector>> {
+        self.primary.and_then(|name| self.get(name))
+    }
+
+    /// The connector of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Connector>> {
+        self.connectors.get(name).cloned()
+    }
+}

@@ -1,0 +1,78 @@
+//! Ids as the wire shows them: a prefix that names the kind and a time-ordered suffix.
+//!
+//! The suffix is a UUID v7 in lower-case Crockford base 32 (26 characters), so that ids sort by creation and a primary
+//! key serves "newest first" with no second index. It must never carry meaning beyond kind and time.
+
+use uuid::Uuid;
+
+/// The prefixes in use; one kind of object each.
+pub mod prefix {
+    #![allow(missing_docs)]
+    pub const PAYMENT: &str = "pi";
+    pub const CHARGE: &str = "ch";
+    pub const REFUND: &str = "re";
+    pub const DISPUTE: &str = "du";
+    pub const REVIEW: &str = "prv";
+    pub const EVENT: &str = "evt";
+    pub const CUSTOMER: &str = "cus";
+    pub const PAYMENT_METHOD: &str = "pm";
+    pub const BALANCE_TRANSACTION: &str = "txn";
+    pub const WEBHOOK_ENDPOINT: &str = "we";
+    pub const REQUEST: &str = "req";
+    pub const ACCOUNT: &str = "acct";
+    pub const CARD: &str = "card";
+    pub const KEY: &str = "key";
+}
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// A new id of the given kind, ordered by the moment of the call.
+pub fn new(prefix: &str) -> String {
+    from_uuid(prefix, Uuid::now_v7())
+}
+
+/// The id that stands for this UUID.
+pub fn from_uuid(prefix: &str, uuid: Uuid) -> String {
+    let mut id = String::with_capacity(prefix.len() + 27);
+    id.push_str(prefix);
+    id.push('_');
+    let bits = uuid.as_u128();
+    for position in (0..26).rev() {
+        id.push(ALPHABET[((bits >> (position * 5)) & 31) as usize] as char);
+    }
+    id
+}
+
+/// The kind that an id names, if it has the shape of one of ours.
+pub fn kind(id: &str) -> Option<&str> {
+    id.rsplit_once('_').map(|(prefix, _)| prefix)
+}
+
+/// Whether a caller's string can be an id of this kind: checked before it reaches a query or a log line.
+pub fn is_valid(prefix: &str, id: &str) -> bool {
+    id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|suffix| {
+        !suffix.is_empty() && suffix.len() <= 64 && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_creation() {
+        let ids: Vec<String> = (0..1000).map(|_| new(prefix::PAYMENT)).collect();
+        let mut sorted = ids.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(ids, sorted);
+    }
+
+    #[test]
+    fn shape_is_checked() {
+        assert!(is_valid("pi", &new("pi")));
+        for wrong in ["pi_", "pi", "ch_0", "pi_a/../b", "pi_a b", "pi_\u{0}", "pi_é"] {
+            assert!(!is_valid("pi", wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The rows of a payment: what the database keeps of it, field for column.
+//!
+//! Plain data. It must never hold a card number, a CVC or a secret.
+
+use crate::commit::{Digest, Row, Table, Versioned};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// `gateway.payment`: a payment intent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Payment {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub status: Status,
+    pub operation: Option<Operation>,
+    pub operation_amount: Option<i64>,
+    pub amount: i64,
+    pub currency: String,
+    pub amount_capturable: i64,
+    pub amount_received: i64,
+    pub amount_refunded: i64,
+    pub amount_disputed: i64,
+    pub double_credit_risk: bool,
+    pub capture_method: CaptureMethod,
+    pub customer_id: Option<String>,
+    pub payment_method_id: Option<String>,
+    pub charge_id: Option<String>,
+    pub review_id: Option<String>,
+    pub created_at: Timestamp,
+    pub canceled_at: Option<Timestamp>,
+    pub details: PaymentDetails,
+}
+
+/// What describes a payment and moves no money.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct PaymentDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement_descriptor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement_descriptor_suffix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt_email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup_future_usage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmation_method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automatic_payment_methods: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer_group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancellation_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_payment_error: Option<Value>,
+    /// random part of the client secret
+    pub client_secret: String,
+}
+
+/// Where a payment stands; Stripe's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Status {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    Processing,
+    RequiresCapture,
+    Succeeded,
+    Canceled,
+}
+
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::RequiresPaymentMethod => "requires_payment_method",
+            Status::RequiresConfirmation => "requires_confirmation",
+            Status::RequiresAction => "requires_action",
+            Status::Processing => "processing",
+            Status::RequiresCapture => "requires_capture",
+            Status::Succeeded => "succeeded",
+            Status::Canceled => "canceled",
+        }
+    }
+}
+
+/// An operation at the acquirer that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Operation {
+    Authorize,
+    Capture,
+    Void,
+}
+
+/// When the money is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum CaptureMethod {
+    Automatic,
+    Manual,
+}
+
+/// `gateway.charge`: one attempt at the acquirer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Charge {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub payment_id: String,
+    pub status: ChargeStatus,
+    pub amount: i64,
+    pub currency: String,
+    pub amount_captured: i64,
+    pub amount_refunded: i64,
+    pub captured: bool,
+    pub disputed: bool,
+    pub capture_wanted: bool,
+    pub payment_method_id: String,
+    pub customer_id: Option<String>,
+    pub connector: String,
+    pub acquirer_id: Option<String>,
+    pub acquirer_reference: Option<String>,
+    pub hold_id: Option<uuid::Uuid>,
+    pub fee: i64,
+    pub balance_transaction_id: Option<String>,
+    pub failure_code: Option<String>,
+    pub decline_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub card: CardFacts,
+    pub risk: Risk,
+    pub context: RiskContext,
+    pub request_key: Option<Digest>,
+    pub swept: i16,
+    pub check_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum ChargeStatus {
+    Pending,
+    Unknown,
+    Succeeded,
+    Failed,
+    Voided,
+}
+
+/// What may be shown and kept of a card: six first, four last, never the number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CardFacts {
+    pub brand: String,
+    pub bin: String,
+    pub last4: String,
+    pub exp_month: i16,
+    pub exp_year: i16,
+    pub fingerprint: String,
+    pub funding: String,
+    pub country: String,
+}
+
+/// The scorer's verdict, as stored with the attempt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Risk {
+    pub decision: String,
+    pub score: u8,
+    pub level: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Value>,
+}
+
+/// What the scorer saw, hashed: enough to rebuild its state after a restart, and no personal datum.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct RiskContext {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<std::net::IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub off_session: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cvc_provided: bool,
+}
+
+/// `gateway.refund`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Refund {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub payment_id: String,
+    pub charge_id: String,
+    pub status: RefundStatus,
+    pub amount: i64,
+    pub currency: String,
+    pub reason: Option<String>,
+    pub from_available: i64,
+    pub from_pending: i64,
+    pub from_receivable: i64,
+    pub acquirer_id: Option<String>,
+    pub balance_transaction_id: Option<String>,
+    pub failure_balance_transaction_id: Option<String>,
+    pub failure_reason: Option<String>,
+    pub request_key: Option<Digest>,
+    pub swept: i16,
+    pub check_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub details: RefundDetails,
+}
+
+/// What describes a refund and moves no money.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct RefundDetails {
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Where a refund stands. `Unknown` shows as `pending` on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum RefundStatus {
+    Pending,
+    Unknown,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+/// `gateway.review`: a payment that a person must judge before it is captured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Review {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub payment_id: String,
+    pub charge_id: String,
+    pub open: bool,
+    pub reason: String,
+    pub closed_reason: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// `gateway.balance_transaction`: one movement of the merchant's balance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct BalanceTransaction {
+    pub book_id: i64,
+    pub id: String,
+    pub r#type: String,
+    pub amount: i64,
+    pub fee: i64,
+    pub net: i64,
+    pub currency: String,
+    pub source_id: String,
+    pub payment_id: Option<String>,
+    pub journal_id: uuid::Uuid,
+    pub description: Option<String>,
+    pub available_on: Timestamp,
+    pub created_at: Timestamp,
+}
+
+/// `gateway.payment_method`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PaymentMethod {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub customer_id: Option<String>,
+    pub vault_id: Option<String>,
+    pub test_token: Option<String>,
+    #[serde(flatten)]
+    pub card: CardFacts,
+    pub created_at: Timestamp,
+    pub details: PaymentMethodDetails,
+}
+
+/// What describes a payment method.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct PaymentMethodDetails {
+    pub metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing_details: Option<Value>,
+}
+
+macro_rules! row {
+    ($($row:ident => $table:ident),+ $(,)?) => {$(
+        impl Row for $row {
+            const TABLE: Table = Table::$table;
+            fn book_id(&self) -> i64 { self.book_id }
+            fn id(&self) -> &str { &self.id }
+        }
+    )+};
+}
+macro_rules! versioned {
+    ($($row:ident),+ $(,)?) => {$(
+        impl Versioned for $row {
+            fn version_mut(&mut self) -> &mut i32 { &mut self.version }
+        }
+    )+};
+}
+row! {
+    Payment => Payment, Charge => Charge, Refund => Refund, Review => Review,
+    BalanceTransaction => BalanceTransaction, PaymentMethod => PaymentMethod,
+}
+versioned! { Payment, Charge, Refund, Review, PaymentMethod }
