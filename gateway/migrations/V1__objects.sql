@@ -115,7 +115,6 @@ CREATE TABLE gateway.payment (
     CONSTRAINT payment_operation_amount CHECK ((operation IS NULL) = (operation_amount IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX payment_customer ON gateway.payment (book_id, customer_id, id) WHERE customer_id IS NOT NULL;
-CREATE INDEX payment_operation ON gateway.payment (created_at) WHERE operation IN ('capture','void');
 
 -- One attempt at the acquirer. It is durable as `pending` before the call; a time-out makes it `unknown`, never failed.
 CREATE TABLE gateway.charge (
@@ -145,7 +144,7 @@ CREATE TABLE gateway.charge (
     card              jsonb NOT NULL,
     risk              jsonb NOT NULL,             -- score, level, decision, rule, reasons
     context           jsonb NOT NULL,             -- hashed keys the scorer saw; no personal data
-    request_key       bytea,                      -- whose stored answer waits for this outcome
+    request_key       bytea,                      -- the request whose stored answer is still owed
     swept             smallint NOT NULL,          -- how often the sweep has asked
     check_at          timestamptz,                -- when the sweep asks next; NULL once the outcome is known
     created_at        timestamptz NOT NULL,

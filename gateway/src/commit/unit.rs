@@ -46,6 +46,21 @@ pub struct Request {
     pub created_at: jiff::Timestamp,
 }
 
+impl Request {
+    /// A request known by its key alone, whose answer a crash left owing.
+    pub fn owed(book_id: i64, key: Digest, at: jiff::Timestamp) -> Self {
+        Self { book_id, key, digest: Digest([0; 16]), path: String::new(), object_id: None, status: None, body: None, created_at: at }
+    }
+
+    /// The same with its answer.
+    pub fn answered(mut self, object_id: &str, answer: &crate::call::Answer) -> Self {
+        self.object_id = Some(object_id.to_owned());
+        self.status = Some(answer.status);
+        self.body = Some(answer.body.clone());
+        self
+    }
+}
+
 /// What one step of a flow writes.
 #[derive(Debug)]
 pub struct Unit {

@@ -317,6 +317,33 @@ pub struct PaymentMethodDetails {
     pub billing_details: Option<Value>,
 }
 
+/// `gateway.customer`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Customer {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub deleted: bool,
+    pub created_at: Timestamp,
+    pub details: CustomerDetails,
+}
+
+/// What is known of a customer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct CustomerDetails {
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub description: Option<String>,
+    pub address: Option<Value>,
+    pub shipping: Option<Value>,
+    pub default_payment_method: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+}
+
 macro_rules! row {
     ($($row:ident => $table:ident),+ $(,)?) => {$(
         impl Row for $row {
@@ -335,6 +362,6 @@ macro_rules! versioned {
 }
 row! {
     Payment => Payment, Charge => Charge, Refund => Refund, Review => Review,
-    BalanceTransaction => BalanceTransaction, PaymentMethod => PaymentMethod,
+    BalanceTransaction => BalanceTransaction, PaymentMethod => PaymentMethod, Customer => Customer,
 }
-versioned! { Payment, Charge, Refund, Review, PaymentMethod }
+versioned! { Payment, Charge, Refund, Review, PaymentMethod, Customer }

@@ -38,8 +38,8 @@ pub enum Fact {
     CaptureStarted { amount: i64 },
     Captured { amount: i64 },
     CaptureRefused,
-    VoidStarted,
-    Voided { at: jiff::Timestamp, reason: Option<String> },
+    VoidStarted { reason: Option<String> },
+    Voided { at: jiff::Timestamp },
     VoidRefused,
     Canceled { at: jiff::Timestamp, reason: Option<String> },
     RefundStarted { amount: i64 },
@@ -136,24 +136,27 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             during(payment, Operation::Capture)?;
             end(&mut next);
         }
-        Fact::VoidStarted => {
+        Fact::VoidStarted { reason } => {
             idle(payment)?;
             expect(payment, &[Status::RequiresCapture])?;
             begin(&mut next, Operation::Void, payment.amount_capturable);
+            next.details.cancellation_reason.clone_from(reason);
         }
-        Fact::Voided { at, reason } => {
+        Fact::Voided { at } => {
             during(payment, Operation::Void)?;
             end(&mut next);
-            cancel(&mut next, *at, reason);
+            cancel(&mut next, *at);
         }
         Fact::VoidRefused => {
             during(payment, Operation::Void)?;
             end(&mut next);
+            next.details.cancellation_reason = None;
         }
         Fact::Canceled { at, reason } => {
             idle(payment)?;
             expect(payment, &[Status::RequiresPaymentMethod, Status::RequiresConfirmation, Status::RequiresAction])?;
-            cancel(&mut next, *at, reason);
+            next.details.cancellation_reason.clone_from(reason);
+            cancel(&mut next, *at);
         }
         Fact::RefundStarted { amount } => {
             expect(payment, &[Status::Succeeded])?;
@@ -234,11 +237,10 @@ fn end(payment: &mut Payment) {
     payment.operation_amount = None;
 }
 
-fn cancel(payment: &mut Payment, at: jiff::Timestamp, reason: &Option<String>) {
+fn cancel(payment: &mut Payment, at: jiff::Timestamp) {
     payment.status = Status::Canceled;
     payment.amount_capturable = 0;
     payment.canceled_at = Some(at);
-    payment.details.cancellation_reason.clone_from(reason);
 }
 
 #[cfg(test)]

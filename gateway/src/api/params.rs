@@ -1,0 +1,590 @@
+//! Parameters of a request: form or JSON bodies and queries become one tree, and a reader takes typed values out of it.
+//!
+//! Every refusal names the parameter in bracket form. Nothing is coerced: `100.0`, `1e3`, `" 100"`, a duplicate key, a
+//! lone surrogate and an unknown parameter are refused, not guessed at. It must never keep more than the limits below.
+
+use super::error::{ApiError, shown};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const MAX_DEPTH: usize = 8;
+const MAX_FIELDS: usize = 1000;
+const MAX_TEXT: usize = 5000;
+/// Stripe's limit on amounts.
+pub const MAX_AMOUNT: i64 = 99_999_999;
+
+/// A parameter: text as sent, a number or boolean from JSON, or a group of parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    /// form value or JSON string
+    Text(String),
+    /// JSON integer
+    Integer(i64),
+    /// JSON boolean
+    Bool(bool),
+    /// JSON null, or an empty form value: "unset"
+    Null,
+    /// `a[b]=..`
+    Map(BTreeMap<String, Node>),
+    /// `a[0]=..`, `a[]=..`
+    List(Vec<Node>),
+}
+
+/// The parameters of one request, taken out one by one; [`Params::finish`] refuses what nobody took.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    fields: BTreeMap<String, Node>,
+    prefix: String,
+}
+
+impl Params {
+    /// Reads `application/x-www-form-urlencoded`, also a query string.
+    pub fn from_form(body: &[u8]) -> Result<Self, ApiError> {
+        let text = std::str::from_utf8(body).map_err(|_| malformed("The body is not valid UTF-8."))?;
+        let mut root = BTreeMap::new();
+        let mut count = 0;
+        for pair in text.split('&').filter(|p| !p.is_empty()) {
+            count += 1;
+            if count > MAX_FIELDS {
+                return Err(malformed("Too many parameters."));
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name)?;
+            let value = decode(value)?;
+            let path = path_of(&name)?;
+            let leaf = if value.is_empty() { Node::Null } else { Node::Text(value) };
+            insert(&mut root, &path, leaf, &name)?;
+        }
+        Ok(Self { fields: lists(root), prefix: String::new() })
+    }
+
+    /// Reads a JSON object. Duplicate keys, floats and other non-integers are refused.
+    pub fn from_json(body: &[u8]) -> Result<Self, ApiError> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let node = serde::de::DeserializeSeed::deserialize(json::Seed { depth: 0 }, &mut deserializer)
+            .and_then(|node| deserializer.end().map(|()| node))
+            .map_err(|e| malformed(&format!("The JSON body cannot be read: {e}.")))?;
+        match node {
+            Node::Map(fields) => Ok(Self { fields, prefix: String::new() }),
+            _ => Err(malformed("The JSON body must be an object.")),
+        }
+    }
+
+    /// Adds these, for a query beside a body.
+    pub fn merge(&mut self, other: Params) -> Result<(), ApiError> {
+        for (name, node) in other.fields {
+            if self.fields.insert(name.clone(), node).is_some() {
+                return Err(ApiError::invalid("parameter_duplicate", &name, format!("The parameter {} was sent twice.", shown(&name))));
+            }
+        }
+        Ok(())
+    }
+
+    /// A digest of all parameters, the same for form and JSON: what an idempotency key is bound to.
+    pub fn digest_into(&self, hash: &mut impl sha2::Digest) {
+        fn walk(node: &Node, hash: &mut impl sha2::Digest) {
+            match node {
+                Node::Null => hash.update(b"n"),
+                Node::Text(text) => {
+                    hash.update(b"s");
+                    hash.update((text.len() as u64).to_be_bytes());
+                    hash.update(text.as_bytes());
+                }
+                Node::Integer(number) => {
+                    let text = number.to_string();
+                    hash.update(b"s");
+                    hash.update((text.len() as u64).to_be_bytes());
+                    hash.update(text.as_bytes());
+                }
+                Node::Bool(value) => {
+                    let text = if *value { "true" } else { "false" };
+                    hash.update(b"s");
+                    hash.update((text.len() as u64).to_be_bytes());
+                    hash.update(text.as_bytes());
+                }
+                Node::Map(fields) => {
+                    hash.update(b"m");
+                    hash.update((fields.len() as u64).to_be_bytes());
+                    for (name, node) in fields {
+                        hash.update((name.len() as u64).to_be_bytes());
+                        hash.update(name.as_bytes());
+                        walk(node, hash);
+                    }
+                }
+                Node::List(items) => {
+                    hash.update(b"l");
+                    hash.update((items.len() as u64).to_be_bytes());
+                    for node in items {
+                        walk(node, hash);
+                    }
+                }
+            }
+        }
+        walk(&Node::Map(self.fields.clone()), hash);
+    }
+
+    /// Whether the parameter was sent at all (also as null).
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Optional text: absent, null and empty are `None`.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.fields.remove(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Text(text)) => {
+                let param = self.param(name);
+                checked_text(text, &param).map(Some)
+            }
+            Some(Node::Integer(_) | Node::Bool(_)) => Err(self.wrong(name, "parameter_invalid_string", "must be a string")),
+            Some(_) => Err(self.wrong(name, "parameter_invalid_string", "must be a string, not a group of values")),
+        }
+    }
+
+    /// A field to be changed: `None` if not sent, `Some(None)` if sent empty (unset), else the text.
+    pub fn text_change(&mut self, name: &str) -> Result<Option<Option<String>>, ApiError> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        self.text(name).map(Some)
+    }
+
+    /// Obligatory text.
+    pub fn required_text(&mut self, name: &str) -> Result<String, ApiError> {
+        let param = self.param(name);
+        self.text(name)?.ok_or_else(|| ApiError::missing(&param))
+    }
+
+    /// One of a closed set of words.
+    pub fn choice(&mut self, name: &str, words: &[&str]) -> Result<Option<String>, ApiError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        if words.contains(&text.as_str()) {
+            return Ok(Some(text));
+        }
+        let expected = words.join(", ");
+        Err(ApiError::invalid(
+            "parameter_invalid_value",
+            self.param(name),
+            format!("Invalid {}: must be one of {expected}.", self.param(name)),
+        ))
+    }
+
+    /// An optional whole number. Decimals, exponents, signs before digits other than one minus, and spaces are refused.
+    pub fn integer(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        match self.fields.remove(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Integer(number)) => Ok(Some(number)),
+            Some(Node::Text(text)) => {
+                let digits = text.strip_prefix('-').unwrap_or(&text);
+                let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && text != "-0";
+                match text.parse::<i64>() {
+                    Ok(number) if plain => Ok(Some(number)),
+                    _ => Err(ApiError::invalid(
+                        "parameter_invalid_integer",
+                        self.param(name),
+                        format!("Invalid integer: {}", shown(&text)),
+                    )),
+                }
+            }
+            Some(_) => Err(self.wrong(name, "parameter_invalid_integer", "must be an integer")),
+        }
+    }
+
+    /// An optional amount in minor units, from 1 to Stripe's limit.
+    pub fn amount(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        let param = self.param(name);
+        let Some(amount) = self.integer(name)? else { return Ok(None) };
+        if amount < 1 {
+            return Err(ApiError::invalid("parameter_invalid_integer", param, "This value must be greater than or equal to 1."));
+        }
+        if amount > MAX_AMOUNT {
+            return Err(ApiError::invalid("amount_too_large", param, format!("Amount must be no more than {MAX_AMOUNT} (minor units).")));
+        }
+        Ok(Some(amount))
+    }
+
+    /// An optional boolean: `true` or `false`.
+    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.fields.remove(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Bool(value)) => Ok(Some(value)),
+            Some(Node::Text(text)) if text == "true" => Ok(Some(true)),
+            Some(Node::Text(text)) if text == "false" => Ok(Some(false)),
+            Some(_) => Err(self.wrong(name, "parameter_invalid_boolean", "must be true or false")),
+        }
+    }
+
+    /// A group of parameters; `None` if not sent or sent empty.
+    pub fn group(&mut self, name: &str) -> Result<Option<Params>, ApiError> {
+        match self.fields.remove(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::Map(fields)) => Ok(Some(Params { fields, prefix: self.param(name) })),
+            Some(_) => Err(self.wrong(name, "parameter_invalid_object", "must be an object")),
+        }
+    }
+
+    /// A list of texts.
+    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        match self.fields.remove(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(Node::List(items)) => {
+                let param = self.param(name);
+                let mut texts = Vec::with_capacity(items.len());
+                for item in items {
+                    let Node::Text(text) = item else {
+                        return Err(ApiError::invalid("parameter_invalid_string", param, "Every element must be a string."));
+                    };
+                    texts.push(checked_text(text, &param)?);
+                }
+                Ok(Some(texts))
+            }
+            Some(_) => Err(self.wrong(name, "parameter_invalid_array", "must be an array")),
+        }
+    }
+
+    /// Metadata as sent: a value of `None` removes the key.
+    pub fn metadata(&mut self, name: &str) -> Result<Option<BTreeMap<String, Option<String>>>, ApiError> {
+        let param = self.param(name);
+        match self.fields.remove(name) {
+            None => Ok(None),
+            // `metadata=` clears all of it
+            Some(Node::Null) => Ok(Some(BTreeMap::from([(String::new(), None)]))),
+            Some(Node::Map(fields)) => {
+                if fields.len() > 50 {
+                    return Err(ApiError::invalid("parameter_invalid_object", param, "Metadata can have at most 50 keys."));
+                }
+                let mut metadata = BTreeMap::new();
+                for (key, value) in fields {
+                    let at = format!("{param}[{}]", shown(&key));
+                    if key.is_empty() || key.chars().count() > 40 {
+                        return Err(ApiError::invalid("parameter_invalid_string", at, "A metadata key has 1 to 40 characters."));
+                    }
+                    checked_text(key.clone(), &at)?;
+                    let value = match value {
+                        Node::Null => None,
+                        Node::Text(text) => Some(text),
+                        Node::Integer(number) => Some(number.to_string()),
+                        Node::Bool(value) => Some(value.to_string()),
+                        _ => return Err(ApiError::invalid("parameter_invalid_string", at, "A metadata value must be a string.")),
+                    };
+                    if let Some(text) = &value {
+                        if text.chars().count() > 500 {
+                            return Err(ApiError::invalid("parameter_invalid_string", at, "A metadata value has at most 500 characters."));
+                        }
+                        checked_text(text.clone(), &at)?;
+                    }
+                    metadata.insert(key, value);
+                }
+                Ok(Some(metadata))
+            }
+            Some(_) => Err(ApiError::invalid("parameter_invalid_object", param, "Metadata must be an object of strings.")),
+        }
+    }
+
+    /// Free-form nested values (shipping, billing details), strings only, checked like every text.
+    pub fn value(&mut self, name: &str) -> Result<Option<Value>, ApiError> {
+        let param = self.param(name);
+        match self.fields.remove(name) {
+            None | Some(Node::Null) => Ok(None),
+            Some(node @ Node::Map(_)) => to_value(node, &param).map(Some),
+            Some(_) => Err(ApiError::invalid("parameter_invalid_object", param, "Must be an object.")),
+        }
+    }
+
+    /// `expand[]`: dotted paths.
+    pub fn expand(&mut self) -> Result<Vec<String>, ApiError> {
+        let paths = self.texts("expand")?.unwrap_or_default();
+        for path in &paths {
+            if path.split('.').count() > 4 {
+                return Err(ApiError::invalid("parameter_invalid_value", "expand", "You cannot expand more than 4 levels of a property."));
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Drops a parameter that is accepted and has no effect here.
+    pub fn ignore(&mut self, names: &[&str]) {
+        for name in names {
+            self.fields.remove(*name);
+        }
+    }
+
+    /// Refuses whatever is left.
+    pub fn finish(self) -> Result<(), ApiError> {
+        match self.fields.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let param = self.param(&shown(name));
+                Err(ApiError::invalid("parameter_unknown", param.clone(), format!("Received unknown parameter: {param}")))
+            }
+        }
+    }
+
+    /// The full bracket name of a parameter of this group.
+    pub fn param(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}[{name}]", self.prefix) }
+    }
+
+    fn wrong(&self, name: &str, code: &str, what: &str) -> ApiError {
+        ApiError::invalid(code, self.param(name), format!("Invalid {}: it {what}.", self.param(name)))
+    }
+}
+
+/// Text that may be stored and shown: no control characters, no direction overrides, bounded, and no card number in it.
+fn checked_text(text: String, param: &str) -> Result<String, ApiError> {
+    if text.len() > MAX_TEXT {
+        return Err(ApiError::invalid("parameter_invalid_string", param, format!("At most {MAX_TEXT} bytes are accepted.")));
+    }
+    let unwelcome = |c: char| (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    if text.chars().any(unwelcome) {
+        return Err(ApiError::invalid("parameter_invalid_string", param, "Control and text-direction characters are not accepted."));
+    }
+    // Only the card group itself may carry a card number.
+    if !param.contains("card]") && !param.ends_with("[number]") && crate::vault::contains_card_number(&text) {
+        return Err(ApiError::invalid(
+            "parameter_invalid_string",
+            param,
+            "This looks like a card number. Card numbers are accepted in card[number] alone.",
+        ));
+    }
+    Ok(text)
+}
+
+fn to_value(node: Node, param: &str) -> Result<Value, ApiError> {
+    Ok(match node {
+        Node::Null => Value::Null,
+        Node::Text(text) => Value::String(checked_text(text, param)?),
+        Node::Integer(number) => number.into(),
+        Node::Bool(value) => value.into(),
+        Node::List(items) => Value::Array(items.into_iter().map(|n| to_value(n, param)).collect::<Result<_, _>>()?),
+        Node::Map(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, node)| {
+                    let at = format!("{param}[{}]", shown(&name));
+                    checked_text(name.clone(), &at)?;
+                    Ok::<_, ApiError>((name, to_value(node, &at)?))
+                })
+                .collect::<Result<_, _>>()?,
+        ),
+    })
+}
+
+fn malformed(message: &str) -> ApiError {
+    ApiError::invalid("invalid_request_body", "", message)
+}
+
+fn decode(text: &str) -> Result<String, ApiError> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let hex = text.get(at + 1..at + 3).filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
+                let byte = hex.and_then(|h| u8::from_str_radix(h, 16).ok());
+                out.push(byte.ok_or_else(|| malformed("A percent-encoding in the body is broken."))?);
+                at += 2;
+            }
+            byte => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8(out).map_err(|_| malformed("The body is not valid UTF-8."))
+}
+
+/// `a[b][0]` -> `["a", "b", "0"]`.
+fn path_of(name: &str) -> Result<Vec<&str>, ApiError> {
+    let broken = || ApiError::invalid("parameter_unknown", shown(name), format!("Received unknown parameter: {}", shown(name)));
+    let Some(open) = name.find('[') else {
+        return if name.is_empty() || name.contains(']') { Err(broken()) } else { Ok(vec![name]) };
+    };
+    if open == 0 {
+        return Err(broken());
+    }
+    let mut path = vec![&name[..open]];
+    let mut rest = &name[open..];
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('[').ok_or_else(broken)?;
+        let close = inner.find(']').ok_or_else(broken)?;
+        path.push(&inner[..close]);
+        rest = &inner[close + 1..];
+        if path.len() > MAX_DEPTH {
+            return Err(ApiError::invalid("parameter_invalid_object", shown(path[0]), "Parameters are nested too deeply."));
+        }
+    }
+    Ok(path)
+}
+
+fn insert(fields: &mut BTreeMap<String, Node>, path: &[&str], leaf: Node, name: &str) -> Result<(), ApiError> {
+    let duplicate = || ApiError::invalid("parameter_duplicate", shown(name), format!("The parameter {} was sent twice.", shown(name)));
+    let (head, rest) = path.split_first().expect("a path has at least one part");
+    // `a[]` appends: give the element the next index
+    let key = if head.is_empty() { fields.len().to_string() } else { (*head).to_owned() };
+    if rest.is_empty() {
+        return if fields.insert(key, leaf).is_some() { Err(duplicate()) } else { Ok(()) };
+    }
+    match fields.entry(key).or_insert_with(|| Node::Map(BTreeMap::new())) {
+        Node::Map(inner) => insert(inner, rest, leaf, name),
+        _ => Err(duplicate()),
+    }
+}
+
+/// Turns groups whose keys are 0, 1, 2 .. into lists.
+fn lists(fields: BTreeMap<String, Node>) -> BTreeMap<String, Node> {
+    fields.into_iter().map(|(name, node)| (name, list(node))).collect()
+}
+
+fn list(node: Node) -> Node {
+    let Node::Map(fields) = node else { return node };
+    let mut fields = lists(fields);
+    let count = fields.len();
+    if count > 0 && (0..count).all(|i| fields.contains_key(&i.to_string())) {
+        return Node::List((0..count).filter_map(|i| fields.remove(&i.to_string())).collect());
+    }
+    Node::Map(fields)
+}
+
+mod json {
+    //! A JSON reader that refuses what `serde_json::Value` would swallow: duplicate keys and floats.
+    use super::{MAX_DEPTH, Node};
+    use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Copy)]
+    pub struct Seed {
+        pub depth: usize,
+    }
+
+    impl<'de> DeserializeSeed<'de> for Seed {
+        type Value = Node;
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+            if self.depth > MAX_DEPTH {
+                return Err(D::Error::custom("nested too deeply"));
+            }
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Seed {
+        type Value = Node;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string, an integer, a boolean, null, an array or an object")
+        }
+        fn visit_bool<E: Error>(self, v: bool) -> Result<Node, E> {
+            Ok(Node::Bool(v))
+        }
+        fn visit_i64<E: Error>(self, v: i64) -> Result<Node, E> {
+            Ok(Node::Integer(v))
+        }
+        fn visit_u64<E: Error>(self, v: u64) -> Result<Node, E> {
+            i64::try_from(v).map(Node::Integer).map_err(|_| E::custom("a number is out of range"))
+        }
+        fn visit_f64<E: Error>(self, _: f64) -> Result<Node, E> {
+            Err(E::custom("a number is not an integer; amounts are integers in minor units"))
+        }
+        fn visit_str<E: Error>(self, v: &str) -> Result<Node, E> {
+            Ok(Node::Text(v.to_owned()))
+        }
+        fn visit_unit<E: Error>(self) -> Result<Node, E> {
+            Ok(Node::Null)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = seq.next_element_seed(Seed { depth: self.depth + 1 })? {
+                items.push(item);
+            }
+            Ok(Node::List(items))
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+            let mut fields = BTreeMap::new();
+            while let Some(name) = map.next_key::<String>()? {
+                let node = map.next_value_seed(Seed { depth: self.depth + 1 })?;
+                if fields.insert(name, node).is_some() {
+                    return Err(A::Error::custom("a key appears twice"));
+                }
+            }
+            Ok(Node::Map(fields))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(body: &str) -> Params {
+        Params::from_form(body.as_bytes()).expect("reads")
+    }
+
+    #[test]
+    fn brackets_become_groups_and_lists() {
+        let mut params = form("a%5Bb%5D=1&c[0]=x&c[1]=y&d[]=p&d[]=q&m[k%20v]=w+z&empty=");
+        assert_eq!(params.group("a").unwrap().unwrap().integer("b").unwrap(), Some(1));
+        assert_eq!(params.texts("c").unwrap().unwrap(), ["x", "y"]);
+        assert_eq!(params.texts("d").unwrap().unwrap(), ["p", "q"]);
+        assert_eq!(params.metadata("m").unwrap().unwrap()["k v"].as_deref(), Some("w z"));
+        assert_eq!(params.text_change("empty").unwrap(), Some(None));
+        params.finish().unwrap();
+    }
+
+    #[test]
+    fn bad_numbers_are_refused_with_the_parameter_named() {
+        for bad in ["1.0", "1e3", "+1", " 1", "-0", "0x10", "9223372036854775808", "NaN", "1_000", "１"] {
+            let error = form(&format!("amount={bad}")).amount("amount").expect_err(bad);
+            assert_eq!(error.param.as_deref(), Some("amount"), "{bad}");
+            assert_eq!(error.status, 400);
+        }
+        for bad in ["0", "-1", "100000000"] {
+            assert!(form(&format!("amount={bad}")).amount("amount").is_err(), "{bad}");
+        }
+        assert_eq!(form("amount=99999999").amount("amount").unwrap(), Some(99_999_999));
+    }
+
+    #[test]
+    fn json_is_as_strict() {
+        for bad in [
+            r#"{"a":1,"a":2}"#, r#"{"a":1.0}"#, r#"{"a":1e3}"#, r#"{"a":NaN}"#, r#"{"a":"\ud800"}"#, r#"[1]"#, r#"{"a":1}x"#,
+            r#"{"a":9223372036854775808}"#, r#"{"a":[[[[[[[[[[1]]]]]]]]]]}"#,
+        ] {
+            assert!(Params::from_json(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let mut params = Params::from_json(br#"{"amount":100,"metadata":{"a":"b"}}"#).unwrap();
+        assert_eq!(params.amount("amount").unwrap(), Some(100));
+    }
+
+    #[test]
+    fn form_and_json_of_the_same_request_have_one_digest() {
+        use sha2::Digest as _;
+        let digest = |p: &Params| {
+            let mut hash = sha2::Sha256::new();
+            p.digest_into(&mut hash);
+            hash.finalize()
+        };
+        let json = Params::from_json(br#"{"confirm":true,"amount":5,"metadata":{"a":"b"}}"#).unwrap();
+        assert_eq!(digest(&form("metadata[a]=b&amount=5&confirm=true")), digest(&json));
+        assert_ne!(digest(&form("metadata[a]=b&amount=6&confirm=true")), digest(&json));
+    }
+
+    #[test]
+    fn duplicates_unknowns_and_broken_encodings_are_refused() {
+        for bad in ["a=1&a=2", "a[b]=1&a[b]=2", "a=1&a[b]=2", "%zz=1", "a=%ff", "a[b=1", "[a]=1", "a]=1"] {
+            assert!(Params::from_form(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let error = form("surprise[x]=1").finish().expect_err("unknown");
+        assert_eq!((error.code.as_deref(), error.param.as_deref()), (Some("parameter_unknown"), Some("surprise")));
+    }
+
+    #[test]
+    fn card_numbers_and_direction_overrides_do_not_pass_as_text() {
+        assert!(form("description=4242424242424242").text("description").is_err());
+        assert!(form("description=4242+4242+4242+4242").text("description").is_err());
+        assert!(form("description=a%E2%80%AEb").text("description").is_err());
+        assert!(form("description=a%00b").text("description").is_err());
+        assert!(form("metadata[a]=4242424242424242").metadata("metadata").is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! Everything that requests and background work share: pools, committer, scorer, connectors, vault, caches.
+//!
+//! Caches hold only what never changes or is re-read within seconds; the database is the truth. It must never keep money
+//! in memory.
+
+use crate::api::error::ApiError;
+use crate::clock::Clock;
+use crate::commit::{Committer, Refused, Unit};
+use crate::connector::{Connector, Registry};
+use crate::payment::accounting::{self, Books};
+use crate::payment::rows::Payment;
+use crate::vault::Vault;
+use deadpool_postgres::Pool;
+use jiff::{SignedDuration, Timestamp};
+use ledger::{AccountName, BookId, Chart, Currency};
+use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+use tokio_postgres::types::Type;
+
+/// How long a merchant's row may be served from memory: a suspension takes effect within this.
+const MERCHANT_FRESH: SignedDuration = SignedDuration::from_secs(2);
+
+/// The parts that an [`App`] is made of.
+pub struct Parts {
+    /// reads, as role `gateway_app`
+    pub reads: Pool,
+    /// writes
+    pub committer: Committer,
+    /// card data
+    pub vault: Vault,
+    /// the scorer
+    pub scorer: anomaly::Engine,
+    /// acquirers
+    pub connectors: Registry,
+    /// time
+    pub clock: Clock,
+    /// times and limits
+    pub settings: Settings,
+}
+
+/// Times and limits that operators may change.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// an attempt whose request has not ended after this is asked about by the sweep
+    pub sweep_after: SignedDuration,
+    /// how often the sweep looks for due work
+    pub sweep_every: Duration,
+    /// from capture until the money counts as available
+    pub settlement_delay: SignedDuration,
+    /// published test tokens are accepted and test cards carry their risk levels
+    pub test_mode: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sweep_after: SignedDuration::from_secs(45),
+            sweep_every: Duration::from_secs(1),
+            settlement_delay: SignedDuration::from_hours(48),
+            test_mode: false,
+        }
+    }
+}
+
+/// The shared state of the service.
+pub struct App {
+    /// reads, as role `gateway_app`
+    pub reads: Pool,
+    /// writes
+    pub committer: Committer,
+    /// card data
+    pub vault: Vault,
+    /// the scorer
+    pub scorer: anomaly::Engine,
+    /// acquirers
+    pub connectors: Registry,
+    /// time
+    pub clock: Clock,
+    /// from [`Settings`]
+    pub sweep_after: SignedDuration,
+    /// from [`Settings`]
+    pub settlement_delay: SignedDuration,
+    /// times and limits
+    pub settings: Settings,
+    merchants: RwLock<HashMap<MerchantKey, (Timestamp, Arc<Merchant>)>>,
+    opened: Mutex<HashSet<(i64, String, String)>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum MerchantKey {
+    Book(i64),
+    Id(String),
+}
+
+/// `gateway.merchant`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[allow(missing_docs)]
+pub struct Merchant {
+    pub book_id: i64,
+    pub id: String,
+    pub name: String,
+    pub status: String,
+    pub country: String,
+    pub default_currency: String,
+    pub fee_bps: i32,
+    pub fee_fixed: i64,
+    pub created_at: Timestamp,
+}
+
+impl Merchant {
+    /// Only active merchants take payments (seed of the rule: consumer law on platform operators).
+    pub fn may_charge(&self) -> Result<(), ApiError> {
+        if self.status == "active" {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(
+            "merchant_not_active",
+            format!("The account {} is {} and cannot take payments.", self.id, self.status),
+        ))
+    }
+
+    /// The platform's fee on a capture. The fixed part is in the default currency and applies to it alone.
+    pub fn fee(&self, amount: i64, currency: &str) -> i64 {
+        let fixed = if currency == self.default_currency { self.fee_fixed } else { 0 };
+        accounting::fee(amount, self.fee_bps, fixed)
+    }
+}
+
+impl App {
+    /// The service's state, ready to serve once [`crate::risk::rebuild`] has run.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            reads: parts.reads,
+            committer: parts.committer,
+            vault: parts.vault,
+            scorer: parts.scorer,
+            connectors: parts.connectors,
+            clock: parts.clock,
+            sweep_after: parts.settings.sweep_after,
+            settlement_delay: parts.settings.settlement_delay,
+            settings: parts.settings,
+            merchants: RwLock::default(),
+            opened: Mutex::default(),
+        })
+    }
+
+    /// Commits a unit.
+    pub async fn commit(&self, unit: Unit) -> Result<(), Refused> {
+        self.committer.commit(unit).await
+    }
+
+    /// The connector of this name.
+    pub fn connector(&self, name: &str) -> Result<Arc<dyn Connector>, ApiError> {
+        self.connectors.get(name).ok_or_else(|| ApiError::internal(format!("no connector {name} is configured")))
+    }
+
+    /// The connector for new payments.
+    pub fn primary_connector(&self) -> Result<Arc<dyn Connector>, ApiError> {
+        self.connectors.primary().ok_or_else(|| ApiError::internal("no connector is configured"))
+    }
+
+    /// The merchant that owns this book.
+    pub async fn merchant_by_book(&self, book_id: i64) -> Result<Arc<Merchant>, ApiError> {
+        self.merchant(MerchantKey::Book(book_id)).await?.ok_or_else(|| ApiError::internal("a book without a merchant"))
+    }
+
+    /// The merchant with this account id.
+    pub async fn merchant_by_id(&self, id: &str) -> Result<Option<Arc<Merchant>>, ApiError> {
+        self.merchant(MerchantKey::Id(id.to_owned())).await
+    }
+
+    async fn merchant(&self, key: MerchantKey) -> Result<Option<Arc<Merchant>>, ApiError> {
+        let now = self.clock.now();
+        if let Ok(known) = self.merchants.read()
+            && let Some((read_at, merchant)) = known.get(&key)
+            && now.duration_since(*read_at) < MERCHANT_FRESH
+        {
+            return Ok(Some(merchant.clone()));
+        }
+        let client = self.reads.get().await?;
+        let rows = match &key {
+            MerchantKey::Book(book) => {
+                client.query_typed("SELECT row_to_json(t)::text FROM gateway.merchant t WHERE book_id = $1", &[(book, Type::INT8)]).await?
+            }
+            MerchantKey::Id(id) => {
+                client.query_typed("SELECT row_to_json(t)::text FROM gateway.merchant t WHERE id = $1", &[(id, Type::TEXT)]).await?
+            }
+        };
+        let Some(row) = rows.first() else { return Ok(None) };
+        let merchant: Arc<Merchant> = Arc::new(crate::payment::store::row(row));
+        if let Ok(mut known) = self.merchants.write() {
+            known.insert(key, (now, merchant.clone()));
+        }
+        Ok(Some(merchant))
+    }
+
+    /// Opens the accounts that a payment can touch, once per book, currency and acquirer in this process's life.
+    pub async fn open_accounts(&self, payment: &Payment, connector: &str) -> Result<(), ApiError> {
+        let key = (payment.book_id, payment.currency.clone(), connector.to_owned());
+        if self.opened.lock().is_ok_and(|opened| opened.contains(&key)) {
+            return Ok(());
+        }
+        let books = Books { book: BookId(payment.book_id), currency: currency(&payment.currency)?, connector, at: self.clock.now() };
+        let client = self.reads.get().await?;
+        ledger::open(&**client, books.book, &books.accounts()).await?;
+        if let Ok(mut opened) = self.opened.lock() {
+            opened.insert(key);
+        }
+        Ok(())
+    }
+
+    /// What is available in these accounts right now, in their order; zero where an account is not open yet.
+    pub async fn available(&self, books: &Books<'_>, charts: &[Chart]) -> Result<Vec<i64>, ApiError> {
+        let names: Vec<AccountName> = charts.iter().map(|c| books.account(*c)).collect();
+        let client = self.reads.get().await?;
+        let balances = ledger::balance::balances(&**client, books.book, &names).await?;
+        Ok(names
+            .iter()
+            .map(|name| {
+                let balance = balances.iter().find(|b| b.account.as_str() == name.as_str());
+                balance.map_or(0, |b| i64::try_from(b.available()).unwrap_or(i64::MAX))
+            })
+            .collect())
+    }
+}
+
+/// The currency of a stored row; parameters are checked by the API before anything is stored.
+pub fn currency(code: &str) -> Result<Currency, ApiError> {
+    code.parse().map_err(|_| {
+        ApiError::invalid("invalid_currency", "currency", format!("Invalid currency: {}. Use a three-letter ISO code such as usd.", crate::api::error::shown(code)))
+    })
+}

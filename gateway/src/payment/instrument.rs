@@ -1,0 +1,132 @@
+//! What a payment is made with: a stored payment method, a published test token, or a card typed into this request.
+//!
+//! A typed number goes to the vault before anything else is written, and its CVC lives only as long as the request. It
+//! must never put either into a row, an event or a log.
+
+use super::rows::{CardFacts, PaymentMethod, PaymentMethodDetails};
+use super::store;
+use crate::api::error::ApiError;
+use crate::call::Call;
+use crate::connector::CardSource;
+use crate::vault::{self, Card};
+use crate::id;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// How the caller names it.
+#[derive(Clone)]
+pub enum Source {
+    /// `pm_..` of this merchant, or a test token `pm_card_..`
+    Id(String),
+    /// a card in this request
+    Card(TypedCard),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Source(..)")
+    }
+}
+
+/// A card as typed, already checked.
+#[derive(Clone)]
+pub struct TypedCard {
+    /// number and expiry
+    pub card: Card,
+    /// never stored
+    pub cvc: Option<Zeroizing<String>>,
+    /// name and address of the payer
+    pub billing_details: Option<Value>,
+    /// the caller's own keys
+    pub metadata: std::collections::BTreeMap<String, String>,
+}
+
+/// A payment method in the hands of one attempt.
+pub struct Instrument {
+    /// the row
+    pub method: PaymentMethod,
+    /// made by this request: not yet in the database
+    pub fresh: bool,
+    /// only when typed in this very request
+    pub cvc: Option<Zeroizing<String>>,
+    card: Option<Card>,
+}
+
+impl Instrument {
+    /// Finds or makes the payment method.
+    pub async fn resolve(call: &Call, source: &Source, customer_id: Option<&str>) -> Result<Self, ApiError> {
+        match source {
+            Source::Id(token) if token.starts_with("pm_card_") || token.starts_with("tok_") => {
+                let card = vault::test_card(token).ok_or_else(|| ApiError::not_found("PaymentMethod", token, "payment_method"))?;
+                let facts = call.app.vault.facts(&card);
+                let method = new_method(call, facts, None, Some(token.clone()), customer_id);
+                Ok(Self { method, fresh: true, cvc: None, card: None })
+            }
+            Source::Id(method_id) => {
+                let client = call.app.reads.get().await?;
+                let method: Option<PaymentMethod> = if id::is_valid(id::prefix::PAYMENT_METHOD, method_id) {
+                    store::get(&**client, call.book_id(), method_id).await?
+                } else {
+                    None
+                };
+                let method = method.ok_or_else(|| ApiError::not_found("PaymentMethod", method_id, "payment_method"))?;
+                if let (Some(owner), true) = (&method.customer_id, method.customer_id.as_deref() != customer_id) {
+                    return Err(ApiError::invalid(
+                        "payment_method_customer_mismatch",
+                        "payment_method",
+                        format!("The payment method belongs to the customer {owner}. Provide that customer with the PaymentIntent."),
+                    ));
+                }
+                Ok(Self { method, fresh: false, cvc: None, card: None })
+            }
+            Source::Card(typed) => {
+                let method = store_card(call, typed, customer_id).await?;
+                Ok(Self { method, fresh: true, cvc: typed.cvc.clone(), card: Some(typed.card.clone()) })
+            }
+        }
+    }
+
+    /// The card for the acquirer: from this request's memory, or opened from the vault for this one call.
+    pub async fn card_source(&self, call: &Call) -> Result<CardSource, ApiError> {
+        if let Some(token) = &self.method.test_token {
+            return Ok(CardSource::TestToken(token.clone()));
+        }
+        let card = match (&self.card, &self.method.vault_id) {
+            (Some(card), _) => card.clone(),
+            (None, Some(vault_id)) => call.app.vault.reveal(call.book_id(), vault_id).await.map_err(ApiError::internal)?,
+            (None, None) => return Err(ApiError::internal("a payment method without a card")),
+        };
+        let (exp_month, exp_year) = card.expiry();
+        Ok(CardSource::Number { number: card.number().clone(), exp_month, exp_year, cvc: self.cvc.clone() })
+    }
+}
+
+/// Puts a typed card into the vault and makes its payment method, not yet written.
+pub async fn store_card(call: &Call, typed: &TypedCard, customer_id: Option<&str>) -> Result<PaymentMethod, ApiError> {
+    let stored = call.app.vault.store(call.book_id(), &typed.card).await.map_err(ApiError::internal)?;
+    let mut method = new_method(call, stored.facts, Some(stored.vault_id), None, customer_id);
+    method.details.billing_details.clone_from(&typed.billing_details);
+    method.details.metadata.clone_from(&typed.metadata);
+    Ok(method)
+}
+
+/// A payment method row for a card.
+pub fn new_method(
+    call: &Call,
+    card: CardFacts,
+    vault_id: Option<String>,
+    test_token: Option<String>,
+    customer_id: Option<&str>,
+) -> PaymentMethod {
+    PaymentMethod {
+        book_id: call.book_id(),
+        id: id::new(id::prefix::PAYMENT_METHOD),
+        version: 1,
+        customer_id: customer_id.map(str::to_owned),
+        vault_id,
+        test_token,
+        card,
+        created_at: call.at,
+        details: PaymentMethodDetails::default(),
+    }
+}

@@ -1,0 +1,294 @@
+//! Refunds: money of a captured payment goes back, once, and never more than was taken.
+//!
+//! Commit A takes the amount out of what is refundable (guarded by the payment's version and by a CHECK) and moves the
+//! merchant's money to "refund payable" (J08a); then the acquirer is called; commit B confirms (J08b) or, when it fails,
+//! gives each part back to where it came from (J09). It must never compute what is left from a list of refunds.
+
+use super::accounting;
+use super::flow::{self, Asker};
+use super::rows::*;
+use super::state::{self, Fact};
+use super::{store, sweep};
+use crate::api::error::ApiError;
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::commit::{Refused, Request, Unit};
+use crate::connector::{Failure, FoundRefund, RefundAccepted};
+use crate::{id, wire};
+use jiff::SignedDuration;
+use ledger::Chart;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const RETRIES: usize = 40;
+/// A refund that the acquirer accepted and has not confirmed is asked about this often.
+const PENDING_CHECK: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a caller wants returned.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct NewRefund {
+    pub payment_id: String,
+    /// minor units; everything that is left when absent
+    pub amount: Option<i64>,
+    pub reason: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Refunds a payment in full or in part.
+pub async fn create(call: &Call, new: NewRefund) -> Result<Answer, ApiError> {
+    let (payment, charge, refund) = begin(call, &new).await?;
+    let connector = call.app.connector(&charge.connector)?;
+    let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+    let outcome = connector.refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref()).await;
+    settle(call, payment, charge, refund, outcome, Asker::Caller).await
+}
+
+/// Commit A.
+async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund), ApiError> {
+    for _ in 0..RETRIES {
+        let payment = flow::load(call, &new.payment_id).await?;
+        let amount = new.amount.unwrap_or_else(|| state::refundable(&payment).max(1));
+        let mut next = state::apply(&payment, &Fact::RefundStarted { amount })?;
+        let charge_id = payment.charge_id.clone().ok_or_else(|| ApiError::internal("a captured payment has no charge"))?;
+        let mut charge = flow::load_charge(call, &charge_id).await?;
+        charge.amount_refunded += amount;
+        let books = flow::books(call, &payment, &charge.connector)?;
+        let balances = call.app.available(&books, &[Chart::MerchantAvailable, Chart::MerchantPending]).await?;
+        let (from_available, from_pending, from_receivable) = accounting::fund(amount, balances[0], balances[1]);
+        let mut refund = Refund {
+            book_id: call.book_id(),
+            id: id::new(id::prefix::REFUND),
+            version: 1,
+            payment_id: payment.id.clone(),
+            charge_id,
+            status: RefundStatus::Pending,
+            amount,
+            currency: payment.currency.clone(),
+            reason: new.reason.clone(),
+            from_available,
+            from_pending,
+            from_receivable,
+            acquirer_id: None,
+            balance_transaction_id: None,
+            failure_balance_transaction_id: None,
+            failure_reason: None,
+            request_key: call.key.as_ref().map(|k| k.key),
+            swept: 0,
+            check_at: Some(call.app.clock.now() + call.app.sweep_after),
+            created_at: call.app.clock.now(),
+            details: RefundDetails { metadata: new.metadata.clone() },
+        };
+        let journal = books.refund_requested(&refund).map_err(Refused::Ledger)?;
+        let row = transaction(call, &refund, "refund", -amount, journal.id());
+        refund.balance_transaction_id = Some(row.id.clone());
+        let unit = Unit::new(call.book_id())
+            .update(&mut next)
+            .update(&mut charge)
+            .insert(&refund)
+            .insert(&row)
+            .insert(&call.event("refund.created", &wire::refund(&refund)))
+            .journals([journal]);
+        match call.app.commit(flow::claim(call, unit, &refund.id, None)).await {
+            Ok(()) => {
+                call.mark_claimed();
+                return Ok((next, charge, refund));
+            }
+            // Another request moved the payment, or took the balance this one counted on: look again.
+            Err(Refused::Conflict { .. } | Refused::Ledger(_)) => continue,
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// Writes what came of a refund: commit B. Safe to call twice.
+pub async fn settle(
+    call: &Call,
+    mut payment: Payment,
+    mut charge: Charge,
+    mut refund: Refund,
+    outcome: Result<RefundAccepted, Failure>,
+    asker: Asker,
+) -> Result<Answer, ApiError> {
+    for _ in 0..RETRIES {
+        let owed = match asker {
+            Asker::Caller => call.request(None, None),
+            Asker::Sweep => refund.request_key.map(|key| Request::owed(refund.book_id, key, call.at)),
+        };
+        let (unit, next) = match &outcome {
+            Ok(accepted) if accepted.succeeded => confirmed(call, &payment, &charge, &refund, &accepted.acquirer_id)?,
+            Ok(accepted) => {
+                let mut next = refund.clone();
+                next.acquirer_id = Some(accepted.acquirer_id.clone());
+                next.request_key = None;
+                next.check_at = Some(call.app.clock.now() + PENDING_CHECK);
+                (Unit::new(call.book_id()).update(&mut next), next)
+            }
+            Err(Failure::Declined(decline)) => failed(call, &payment, &charge, &refund, &decline.code)?,
+            // The intent to refund stands: the sweep asks, and sends it again under the same key if it never arrived.
+            Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => {
+                tracing::warn!(refund = refund.id, cause, "outcome of refund unknown");
+                let mut next = refund.clone();
+                next.status = RefundStatus::Unknown;
+                next.request_key = None;
+                next.check_at = Some(call.app.clock.now() + sweep::backoff(refund.swept));
+                next.swept = next.swept.saturating_add(1);
+                (Unit::new(call.book_id()).update(&mut next), next)
+            }
+        };
+        let answer = answer(call, &next, &charge, &payment).await?;
+        let unit = match owed {
+            Some(request) => unit.answer(&request.answered(&refund.id, &answer)),
+            None => unit,
+        };
+        match call.app.commit(unit).await {
+            Ok(()) => return Ok(answer),
+            Err(Refused::Conflict { .. } | Refused::KeyTaken) => {
+                payment = flow::load(call, &payment.id).await?;
+                charge = flow::load_charge(call, &charge.id).await?;
+                refund = load(call, &refund.id).await?;
+                let ended = !matches!(refund.status, RefundStatus::Pending | RefundStatus::Unknown);
+                if ended {
+                    return match crate::api::idempotency::stored(call).await? {
+                        Some(stored) if asker == Asker::Caller => Ok(stored),
+                        _ => self::answer(call, &refund, &charge, &payment).await,
+                    };
+                }
+            }
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// The acquirer reports, later, what became of a refund: it may even take back a success.
+pub async fn report(call: &Call, refund: Refund, succeeded: bool, reason: Option<&str>) -> Result<(), ApiError> {
+    for _ in 0..RETRIES {
+        let refund = load(call, &refund.id).await?;
+        let payment = flow::load(call, &refund.payment_id).await?;
+        let charge = flow::load_charge(call, &refund.charge_id).await?;
+        let unit = match (refund.status, succeeded) {
+            (RefundStatus::Pending | RefundStatus::Unknown, true) => {
+                let acquirer_id = refund.acquirer_id.clone().unwrap_or_default();
+                confirmed(call, &payment, &charge, &refund, &acquirer_id)?.0
+            }
+            (RefundStatus::Pending | RefundStatus::Unknown | RefundStatus::Succeeded, false) => {
+                failed(call, &payment, &charge, &refund, reason.unwrap_or("unknown"))?.0
+            }
+            // said before
+            _ => return Ok(()),
+        };
+        match call.app.commit(unit).await {
+            Err(Refused::Conflict { .. }) => continue,
+            done => return done.map_err(ApiError::from),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// Asks the acquirer about a refund whose outcome is not known.
+pub(super) async fn sweep(app: &Arc<App>, refund: Refund) -> Result<(), ApiError> {
+    let merchant = app.merchant_by_book(refund.book_id).await?;
+    let call = Call::background(app.clone(), merchant);
+    let payment = flow::load(&call, &refund.payment_id).await?;
+    let charge = flow::load_charge(&call, &refund.charge_id).await?;
+    let connector = app.connector(&charge.connector)?;
+    let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+    let outcome = match connector.inquire_refund(&refund.id, &acquirer_id).await {
+        Ok(FoundRefund::Succeeded { acquirer_id }) => Ok(RefundAccepted { acquirer_id, succeeded: true }),
+        Ok(FoundRefund::Pending { acquirer_id }) => Ok(RefundAccepted { acquirer_id, succeeded: false }),
+        Ok(FoundRefund::Failed { reason, .. }) => return report(&call, refund, false, reason.as_deref()).await,
+        Ok(FoundRefund::Nothing) => connector.refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref()).await,
+        Err(failure) => Err(Failure::Unknown(format!("{failure:?}"))),
+    };
+    settle(&call, payment, charge, refund, outcome, Asker::Sweep).await.map(drop)
+}
+
+/// Changes the metadata of a refund.
+pub async fn update(call: &Call, refund_id: &str, metadata: BTreeMap<String, Option<String>>) -> Result<Answer, ApiError> {
+    for _ in 0..RETRIES {
+        let mut refund = load(call, refund_id).await?;
+        flow::merge_metadata(&mut refund.details.metadata, metadata.clone());
+        let unit = Unit::new(call.book_id()).update(&mut refund);
+        let mut object = wire::refund(&refund);
+        crate::api::expand::expand(call, &mut object, &[]).await?;
+        let answer = Answer::ok(&object);
+        match call.app.commit(flow::claim(call, unit, &refund.id, Some(&answer))).await {
+            Err(Refused::Conflict { .. }) => continue,
+            done => return done.map(|()| answer).map_err(ApiError::from),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+fn confirmed(call: &Call, payment: &Payment, charge: &Charge, refund: &Refund, acquirer_id: &str) -> Result<(Unit, Refund), ApiError> {
+    let mut next = refund.clone();
+    next.status = RefundStatus::Succeeded;
+    next.acquirer_id = Some(acquirer_id.to_owned());
+    next.request_key = None;
+    next.check_at = None;
+    let journal = flow::books(call, payment, &charge.connector)?.refund_confirmed(refund).map_err(Refused::Ledger)?;
+    let unit = Unit::new(call.book_id())
+        .update(&mut next)
+        .insert(&call.event("charge.refunded", &wire::charge(charge, payment)))
+        .insert(&call.event("refund.updated", &wire::refund(&next)))
+        .journals([journal]);
+    Ok((unit, next))
+}
+
+fn failed(call: &Call, payment: &Payment, charge: &Charge, refund: &Refund, reason: &str) -> Result<(Unit, Refund), ApiError> {
+    let mut next = refund.clone();
+    let was_confirmed = refund.status == RefundStatus::Succeeded;
+    next.status = RefundStatus::Failed;
+    next.failure_reason = Some(reason.to_owned());
+    next.request_key = None;
+    next.check_at = None;
+    let mut payment = state::apply(payment, &Fact::RefundFailed { amount: refund.amount })?;
+    let mut charge = charge.clone();
+    charge.amount_refunded -= refund.amount;
+    let journal = flow::books(call, &payment, &charge.connector)?.refund_failed(refund, was_confirmed).map_err(Refused::Ledger)?;
+    let row = transaction(call, refund, "refund_failure", refund.amount, journal.id());
+    next.failure_balance_transaction_id = Some(row.id.clone());
+    let unit = Unit::new(call.book_id())
+        .update(&mut payment)
+        .update(&mut charge)
+        .update(&mut next)
+        .insert(&row)
+        .insert(&call.event("refund.failed", &wire::refund(&next)))
+        .insert(&call.event("charge.refund.updated", &wire::refund(&next)))
+        .journals([journal]);
+    Ok((unit, next))
+}
+
+fn transaction(call: &Call, refund: &Refund, r#type: &str, amount: i64, journal_id: uuid::Uuid) -> BalanceTransaction {
+    let now = call.app.clock.now();
+    BalanceTransaction {
+        book_id: refund.book_id,
+        id: id::new(id::prefix::BALANCE_TRANSACTION),
+        r#type: r#type.into(),
+        amount,
+        fee: 0,
+        net: amount,
+        currency: refund.currency.clone(),
+        source_id: refund.id.clone(),
+        payment_id: Some(refund.payment_id.clone()),
+        journal_id,
+        description: Some(if amount < 0 { "REFUND" } else { "REFUND FAILURE" }.into()),
+        available_on: now,
+        created_at: now,
+    }
+}
+
+async fn answer(call: &Call, refund: &Refund, charge: &Charge, payment: &Payment) -> Result<Answer, ApiError> {
+    let mut object = wire::refund(refund);
+    let known = [wire::charge(charge, payment), wire::payment_intent(payment)];
+    crate::api::expand::expand(call, &mut object, &known).await?;
+    Ok(Answer::ok(&object))
+}
+
+/// This merchant's refund.
+pub async fn load(call: &Call, refund_id: &str) -> Result<Refund, ApiError> {
+    let client = call.app.reads.get().await?;
+    store::get(&**client, call.book_id(), refund_id).await?.ok_or_else(|| ApiError::not_found("refund", refund_id, "id"))
+}

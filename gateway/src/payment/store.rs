@@ -1,0 +1,115 @@
+//! Reads of payments and what hangs on them. All its SQL is here; writes go through units (`commit`).
+//!
+//! Every read names the merchant's book: another merchant's object is simply not there.
+
+use crate::commit::{Row, Table};
+use serde::de::DeserializeOwned;
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::{ToSql, Type};
+
+/// The row with this id in this book.
+pub async fn get<R: Row>(client: &impl GenericClient, book_id: i64, id: &str) -> Result<Option<R>, tokio_postgres::Error> {
+    let sql = format!("SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND id = $2", table_name(R::TABLE));
+    let rows = client.query_typed(&sql, &[(&book_id, Type::INT8), (&id, Type::TEXT)]).await?;
+    Ok(rows.first().map(row))
+}
+
+/// The rows of this book where `column` has this value, newest first, at most `limit`.
+pub async fn by<R: Row>(
+    client: &impl GenericClient,
+    book_id: i64,
+    column: &'static str,
+    value: &str,
+    limit: i64,
+) -> Result<Vec<R>, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND {column} = $2 ORDER BY id DESC LIMIT $3",
+        table_name(R::TABLE)
+    );
+    let rows = client.query_typed(&sql, &[(&book_id, Type::INT8), (&value, Type::TEXT), (&limit, Type::INT8)]).await?;
+    Ok(rows.iter().map(row).collect())
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// at most this many
+    pub limit: i64,
+    /// only objects created before this one
+    pub starting_after: Option<String>,
+    /// only objects created after this one
+    pub ending_before: Option<String>,
+}
+
+/// A condition of a list: a column, an operator from the code, and a value.
+pub struct Filter {
+    /// e.g. `customer_id = `; the placeholder is appended
+    pub condition: &'static str,
+    /// the value
+    pub value: Box<dyn ToSql + Sync + Send>,
+    /// its type
+    pub r#type: Type,
+}
+
+/// One page of this book's rows, newest first, and whether there are more in the direction of travel.
+pub async fn list<R: Row>(
+    client: &impl GenericClient,
+    book_id: i64,
+    page: &Page,
+    filters: &[Filter],
+) -> Result<(Vec<R>, bool), tokio_postgres::Error> {
+    let mut sql = format!("SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1", table_name(R::TABLE));
+    let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&book_id, Type::INT8)];
+    for filter in filters {
+        values.push((filter.value.as_ref() as &(dyn ToSql + Sync), filter.r#type.clone()));
+        sql.push_str(&format!(" AND {}${}", filter.condition, values.len()));
+    }
+    if let Some(after) = &page.starting_after {
+        values.push((after, Type::TEXT));
+        sql.push_str(&format!(" AND id < ${}", values.len()));
+    }
+    if let Some(before) = &page.ending_before {
+        values.push((before, Type::TEXT));
+        sql.push_str(&format!(" AND id > ${}", values.len()));
+    }
+    // Backwards, the nearest rows are the oldest of those after the cursor.
+    let backwards = page.ending_before.is_some();
+    let limit = page.limit + 1;
+    values.push((&limit, Type::INT8));
+    sql.push_str(&format!(" ORDER BY id {} LIMIT ${}", if backwards { "ASC" } else { "DESC" }, values.len()));
+    let rows = client.query_typed(&sql, &values).await?;
+    let more = rows.len() as i64 > page.limit;
+    let mut rows: Vec<R> = rows.iter().take(page.limit as usize).map(row).collect();
+    if backwards {
+        rows.reverse();
+    }
+    Ok((rows, more))
+}
+
+/// Objects whose outcome at the acquirer must be asked for now: leased to this caller until `lease_seconds` have passed.
+pub async fn claim_due<R: Row>(
+    client: &impl GenericClient,
+    now: jiff::Timestamp,
+    lease_seconds: f64,
+    limit: i64,
+) -> Result<Vec<R>, tokio_postgres::Error> {
+    let name = table_name(R::TABLE);
+    let sql = format!(
+        "UPDATE gateway.{name} t SET check_at = $1 + make_interval(secs => $2)
+         FROM (SELECT book_id, id FROM gateway.{name} WHERE check_at <= $1 ORDER BY check_at LIMIT $3 FOR UPDATE SKIP LOCKED) due
+         WHERE t.book_id = due.book_id AND t.id = due.id
+         RETURNING row_to_json(t)::text"
+    );
+    let rows = client.query_typed(&sql, &[(&now, Type::TIMESTAMPTZ), (&lease_seconds, Type::FLOAT8), (&limit, Type::INT8)]).await?;
+    Ok(rows.iter().map(row).collect())
+}
+
+pub(crate) fn row<R: DeserializeOwned>(row: &tokio_postgres::Row) -> R {
+    let text: &str = row.get(0);
+    // The row was written from this very type; a mismatch means a migration and this code have parted.
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("a stored row does not fit its type: {e}"))
+}
+
+pub(crate) fn table_name(table: Table) -> &'static str {
+    crate::commit::table_name(table)
+}

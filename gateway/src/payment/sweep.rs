@@ -1,0 +1,119 @@
+//! The sweep: finds out what became of every step whose outcome is not known, and ends it.
+//!
+//! A step is swept when its check time has come: its request died (crash) or was told `processing` (time-out). The sweep
+//! asks the acquirer by our own reference and adopts what it finds. What the acquirer has never seen after
+//! [`GIVE_UP_AFTER`] asks is ended as not received; should it appear there later after all, it is reversed. A capture,
+//! void or refund that is not found is sent again under the same idempotency key: the intent still stands. It must never
+//! authorize a second time.
+//!
+//! Several processes may sweep: rows are claimed with SKIP LOCKED and a lease, and the settling functions are safe to
+//! run twice.
+
+use super::flow::{self, Asker};
+use super::rows::*;
+use super::{refund, store};
+use crate::api::error::ApiError;
+use crate::app::App;
+use crate::call::Call;
+use crate::connector::{Decline, Failure, Found};
+use jiff::SignedDuration;
+use std::sync::Arc;
+
+/// How often the acquirer must say "never seen" before an attempt is ended as not received.
+pub const GIVE_UP_AFTER: i16 = 4;
+const LEASE_SECONDS: f64 = 60.0;
+const BATCH: i64 = 100;
+
+/// The pause before the next ask: 2 s, 4 s, 8 s .. up to 5 minutes.
+pub fn backoff(swept: i16) -> SignedDuration {
+    SignedDuration::from_secs((2i64 << swept.clamp(0, 7)).min(300))
+}
+
+/// One round: every due charge and refund once. Returns how many were looked at.
+pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
+    let now = app.clock.now();
+    let (charges, refunds) = {
+        let client = app.reads.get().await?;
+        let charges: Vec<Charge> = store::claim_due(&**client, now, LEASE_SECONDS, BATCH).await?;
+        let refunds: Vec<Refund> = store::claim_due(&**client, now, LEASE_SECONDS, BATCH).await?;
+        (charges, refunds)
+    };
+    let looked_at = charges.len() + refunds.len();
+    let charges = charges.into_iter().map(|charge| async {
+        let (book_id, id) = (charge.book_id, charge.id.clone());
+        if let Err(error) = sweep_charge(app, charge).await {
+            tracing::warn!(book_id, id, error = error.message, "sweep of a charge did not end");
+        }
+    });
+    let refunds = refunds.into_iter().map(|refund| async {
+        let (book_id, id) = (refund.book_id, refund.id.clone());
+        if let Err(error) = refund::sweep(app, refund).await {
+            tracing::warn!(book_id, id, error = error.message, "sweep of a refund did not end");
+        }
+    });
+    futures_util::future::join(futures_util::future::join_all(charges), futures_util::future::join_all(refunds)).await;
+    Ok(looked_at)
+}
+
+async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
+    let merchant = app.merchant_by_book(charge.book_id).await?;
+    let call = Call::background(app.clone(), merchant);
+    let payment = flow::load(&call, &charge.payment_id).await?;
+    let connector = app.connector(&charge.connector)?;
+    let found = connector.inquire(&charge.id, charge.acquirer_id.as_deref()).await;
+    tracing::info!(charge = charge.id, operation = ?payment.operation, ?found, "swept");
+    match payment.operation {
+        Some(Operation::Authorize) => {
+            let outcome = match found {
+                Ok(Found::Authorized(approval)) => Ok(approval),
+                Ok(Found::Captured { approval, .. }) => Ok(approval),
+                Ok(Found::Declined(decline)) => Err(Failure::Declined(decline)),
+                Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization was reversed."))),
+                Ok(Found::Nothing) if charge.swept + 1 >= GIVE_UP_AFTER => {
+                    Err(Failure::Declined(not_received("The payment did not reach the bank. Nothing was charged.")))
+                }
+                Ok(Found::Nothing) => Err(Failure::Unknown("the acquirer has not seen it yet".into())),
+                Ok(Found::Processing) => Err(Failure::Unknown("the acquirer is still at work".into())),
+                Err(Failure::Declined(decline)) => Err(Failure::Unknown(decline.message)),
+                Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => Err(Failure::Unknown(cause)),
+            };
+            flow::settle_authorization(&call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+        }
+        Some(Operation::Capture) => {
+            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+            let outcome = match found {
+                Ok(Found::Captured { .. }) => Ok(()),
+                // The intent to capture stands: the same key makes a repeat harmless.
+                Ok(Found::Authorized(_)) => {
+                    let amount = payment.operation_amount.unwrap_or(payment.amount);
+                    connector.capture(&format!("{}:capture", charge.id), &acquirer_id, amount).await.map(drop)
+                }
+                Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization is gone."))),
+                other => Err(Failure::Unknown(format!("{other:?}"))),
+            };
+            flow::settle_capture(&call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+        }
+        Some(Operation::Void) => {
+            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+            let outcome = match found {
+                Ok(Found::Voided { .. }) => Ok(()),
+                Ok(Found::Authorized(_)) => connector.void(&format!("{}:void", charge.id), &acquirer_id).await,
+                Ok(Found::Captured { .. }) => Err(Failure::Declined(not_received("The payment was captured."))),
+                other => Err(Failure::Unknown(format!("{other:?}"))),
+            };
+            flow::settle_void(&call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+        }
+        // Ended meanwhile, or ended as not received: a late approval is reversed, never adopted.
+        None => flow::watch_late(&call, payment, charge, found).await,
+    }
+}
+
+fn not_received(message: &str) -> Decline {
+    Decline {
+        code: "processing_error".into(),
+        decline_code: Some("processing_error".into()),
+        message: message.into(),
+        acquirer_id: None,
+        acquirer_reference: None,
+    }
+}

@@ -1,0 +1,191 @@
+//! The bridge between payments and the scorer: what is told to it, what is kept of its verdict.
+//!
+//! Identities are hashed before they leave this module; the scorer never sees a name, an address or a number. Nothing
+//! here decides: the scorer does, and `payment::flow` acts.
+
+use crate::api::error::ApiError;
+use crate::api::params::Params;
+use crate::app::{App, Merchant};
+use crate::connector::{Approval, Failure};
+use crate::payment::rows::{CardFacts, Charge, ChargeStatus, Payment, Risk, RiskContext};
+use crate::payment::store;
+use anomaly::{Attempt, DeclineKind, Decision, Outcome, key};
+use jiff::Timestamp;
+use serde_json::json;
+use std::net::IpAddr;
+use tokio_postgres::types::Type;
+
+/// What the checkout tells about the buyer's side of an attempt. Ids are hashed at once.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Signals {
+    pub ip: Option<IpAddr>,
+    pub device: Option<u64>,
+    pub email: Option<u64>,
+    pub off_session: bool,
+}
+
+impl Signals {
+    /// Reads them where an SDK can put them: `risk_context[ip|device|email]` (ours), the mandate's online acceptance,
+    /// `radar_options[session]`, and the metadata keys `customer_ip` and `device_id`.
+    pub fn read(params: &mut Params, metadata: &std::collections::BTreeMap<String, String>, email: Option<&str>) -> Result<Self, ApiError> {
+        let mut signals = Self { off_session: params.boolean("off_session")?.unwrap_or(false), ..Self::default() };
+        let mut ip = metadata.get("customer_ip").cloned();
+        let mut device = metadata.get("device_id").cloned();
+        let mut email = email.map(str::to_owned);
+        if let Some(mut radar) = params.group("radar_options")? {
+            device = radar.text("session")?.or(device);
+            radar.finish()?;
+        }
+        if let Some(mut mandate) = params.group("mandate_data")?
+            && let Some(mut acceptance) = mandate.group("customer_acceptance")?
+            && let Some(mut online) = acceptance.group("online")?
+        {
+            ip = online.text("ip_address")?.or(ip);
+        }
+        if let Some(mut context) = params.group("risk_context")? {
+            ip = context.text("ip")?.or(ip);
+            device = context.text("device")?.or(device);
+            email = context.text("email")?.or(email);
+            context.finish()?;
+        }
+        signals.ip = match ip {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| {
+                ApiError::invalid("parameter_invalid_value", "risk_context[ip]", "The buyer's IP address cannot be read.")
+            })?),
+        };
+        signals.device = device.as_deref().map(key);
+        signals.email = email.as_deref().map(|e| key(&e.trim().to_lowercase()));
+        Ok(signals)
+    }
+
+    /// What is stored with the attempt.
+    pub fn context(&self, payment: &Payment, cvc_provided: bool) -> RiskContext {
+        RiskContext {
+            customer: payment.customer_id.as_deref().map(key),
+            email: self.email,
+            ip: self.ip,
+            device: self.device,
+            off_session: self.off_session,
+            cvc_provided,
+        }
+    }
+}
+
+/// The attempt as the scorer sees it.
+pub fn attempt(at: Timestamp, merchant: &Merchant, payment: &Payment, card: &CardFacts, context: &RiskContext) -> Attempt {
+    facts(at, merchant.book_id, payment.amount, &payment.currency, card, context)
+}
+
+fn facts(at: Timestamp, book_id: i64, amount: i64, currency: &str, card: &CardFacts, context: &RiskContext) -> Attempt {
+    let mut code = [b'x'; 3];
+    for (slot, byte) in code.iter_mut().zip(currency.bytes()) {
+        *slot = byte;
+    }
+    Attempt {
+        at_ms: at.as_millisecond(),
+        merchant: key(&book_id.to_string()),
+        amount_minor: amount,
+        currency: code,
+        exponent: crate::app::currency(currency).map_or(2, ledger::Currency::exponent),
+        card: Some(key(&card.fingerprint)),
+        bin: card.bin.parse().ok(),
+        customer: context.customer,
+        email: context.email,
+        ip: context.ip,
+        device: context.device,
+        cvc_provided: context.cvc_provided,
+        off_session: context.off_session,
+    }
+}
+
+/// The verdict as it is stored and shown.
+pub fn stored(verdict: &anomaly::Assessment) -> Risk {
+    Risk {
+        decision: match verdict.decision {
+            Decision::Allow => "allow",
+            Decision::Review => "review",
+            Decision::Block => "block",
+        }
+        .into(),
+        score: verdict.score,
+        level: match verdict.level {
+            anomaly::Level::Normal => "normal",
+            anomaly::Level::Elevated => "elevated",
+            anomaly::Level::Highest => "highest",
+        }
+        .into(),
+        rule: verdict.rule.map(str::to_owned),
+        reasons: verdict
+            .reasons
+            .iter()
+            .map(|r| json!({"code": r.code, "message": r.message, "feature": r.feature, "value": r.value, "contribution": r.contribution}))
+            .collect(),
+    }
+}
+
+/// What the scorer learns from the acquirer's answer.
+pub fn outcome(answer: &Result<Approval, Failure>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Approved,
+        Err(Failure::Declined(decline)) => Outcome::Declined { code: kind(&decline.code, decline.decline_code.as_deref()) },
+        Err(Failure::NotSent(_) | Failure::Unknown(_)) => Outcome::Unknown,
+    }
+}
+
+fn kind(code: &str, decline_code: Option<&str>) -> DeclineKind {
+    match decline_code.unwrap_or(code) {
+        "incorrect_number" | "invalid_number" | "invalid_account" => DeclineKind::IncorrectNumber,
+        "incorrect_cvc" | "invalid_cvc" => DeclineKind::IncorrectCvc,
+        "expired_card" | "invalid_expiry_year" | "invalid_expiry_month" => DeclineKind::Expired,
+        "insufficient_funds" | "card_velocity_exceeded" => DeclineKind::InsufficientFunds,
+        "lost_card" | "stolen_card" | "pickup_card" => DeclineKind::LostOrStolen,
+        "fraudulent" => DeclineKind::Fraudulent,
+        _ => DeclineKind::Generic,
+    }
+}
+
+/// Feeds the scorer with the attempts of the last day, oldest first: its state after a restart. Streams; returns how many.
+pub async fn rebuild(app: &App) -> Result<u64, ApiError> {
+    use futures_util::TryStreamExt;
+    let since = app.clock.now() - jiff::SignedDuration::from_hours(24);
+    let client = app.reads.get().await?;
+    let rows = client
+        .query_typed_raw(
+            "SELECT row_to_json(t)::text FROM gateway.charge t WHERE created_at >= $1 ORDER BY created_at, id",
+            [(since, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    let mut rows = std::pin::pin!(rows);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        let charge: Charge = store::row(&row);
+        let facts = facts(charge.created_at, charge.book_id, charge.amount, &charge.currency, &charge.card, &charge.context);
+        let outcome = match charge.status {
+            ChargeStatus::Succeeded | ChargeStatus::Voided => Outcome::Approved,
+            ChargeStatus::Failed if charge.risk.decision == "block" => Outcome::Blocked,
+            ChargeStatus::Failed => Outcome::Declined {
+                code: kind(charge.failure_code.as_deref().unwrap_or_default(), charge.decline_code.as_deref()),
+            },
+            ChargeStatus::Pending | ChargeStatus::Unknown => Outcome::Unknown,
+        };
+        app.scorer.observe(&facts, outcome);
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The published test cards that stand for risk levels go on the scorer's lists: used where test tokens are accepted.
+pub fn list_test_cards(app: &App) {
+    use anomaly::{List, Subject};
+    for (token, list) in [
+        ("pm_card_radarBlock", List::Block),
+        ("pm_card_riskLevelHighest", List::Highest),
+        ("pm_card_riskLevelElevated", List::Elevated),
+    ] {
+        if let Some(card) = crate::vault::test_card(token) {
+            app.scorer.list(list, Subject::Card(key(&app.vault.facts(&card).fingerprint)), None);
+        }
+    }
+}

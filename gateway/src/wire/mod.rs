@@ -1,0 +1,25 @@
+//! The wire's objects: rows rendered in Stripe's shape, every documented field present, null when empty.
+//!
+//! Pure functions. They must never show a field that the merchant may not see, nor leave one out.
+
+mod money;
+mod payment;
+
+pub use money::{balance_transaction, refund};
+pub use payment::{charge, customer, payment_intent, payment_method, review};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// The API version whose shape this is.
+pub const API_VERSION: &str = "2026-10-28.counterfoil";
+
+/// Unix seconds.
+pub fn seconds(at: Timestamp) -> Value {
+    json!(at.as_second())
+}
+
+/// Unix seconds or null.
+pub fn seconds_or_null(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, seconds)
+}

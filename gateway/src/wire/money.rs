@@ -1,0 +1,66 @@
+//! refund, balance_transaction.
+
+use super::seconds;
+use crate::payment::rows::{BalanceTransaction, Refund, RefundStatus};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// `refund`.
+pub fn refund(refund: &Refund) -> Value {
+    json!({
+        "id": refund.id,
+        "object": "refund",
+        "amount": refund.amount,
+        "balance_transaction": refund.balance_transaction_id,
+        "charge": refund.charge_id,
+        "created": seconds(refund.created_at),
+        "currency": refund.currency,
+        "description": null,
+        "destination_details": {"card": {"reference": refund.acquirer_id, "reference_status": if refund.acquirer_id.is_some() { "available" } else { "pending" }, "reference_type": "acquirer_reference_number", "type": "refund"}, "type": "card"},
+        "failure_balance_transaction": refund.failure_balance_transaction_id,
+        "failure_reason": refund.failure_reason,
+        "instructions_email": null,
+        "metadata": refund.details.metadata,
+        "next_action": null,
+        "payment_intent": refund.payment_id,
+        "pending_reason": matches!(refund.status, RefundStatus::Pending | RefundStatus::Unknown).then_some("processing"),
+        "presentment_details": null,
+        "reason": refund.reason,
+        "receipt_number": null,
+        "source_transfer_reversal": null,
+        "status": match refund.status {
+            RefundStatus::Pending | RefundStatus::Unknown => "pending",
+            RefundStatus::Succeeded => "succeeded",
+            RefundStatus::Failed => "failed",
+            RefundStatus::Canceled => "canceled",
+        },
+        "transfer_reversal": null,
+    })
+}
+
+/// `balance_transaction`, as seen at this moment (pending becomes available by time).
+pub fn balance_transaction(row: &BalanceTransaction, now: Timestamp) -> Value {
+    let fee_details = if row.fee == 0 {
+        json!([])
+    } else {
+        json!([{"amount": row.fee, "application": null, "currency": row.currency, "description": "Counterfoil processing fees", "type": "stripe_fee"}])
+    };
+    json!({
+        "id": row.id,
+        "object": "balance_transaction",
+        "amount": row.amount,
+        "available_on": seconds(row.available_on),
+        "balance_type": "payments",
+        "created": seconds(row.created_at),
+        "currency": row.currency,
+        "description": row.description,
+        "exchange_rate": null,
+        "fee": row.fee,
+        "fee_details": fee_details,
+        "net": row.net,
+        "reporting_category": match row.r#type.as_str() { "payment_refund" => "refund", "adjustment" => "dispute", other => other },
+        "source": row.source_id,
+        "status": if row.available_on <= now { "available" } else { "pending" },
+        "type": row.r#type,
+    })
+}
