@@ -1,0 +1,61 @@
+-- History is immutable for everyone, the owner too, and the serving role can do no more than call the door.
+-- One list of tables makes the triggers and the grants.
+SET LOCAL ROLE ledger_owner;
+
+CREATE FUNCTION ledger.refuse_change() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'ledger.% is history: % is refused, corrections are new journals', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'LG007', DETAIL = TG_TABLE_NAME;
+END
+$$;
+
+DO $$
+DECLARE
+    t record;
+BEGIN
+    FOR t IN
+        SELECT * FROM (VALUES
+            -- table, statements refused outright, updates of a row refused when
+            ('journal', 'UPDATE OR DELETE', NULL),
+            ('book', 'UPDATE OR DELETE', NULL),
+            ('account', 'DELETE',
+             'ROW(NEW.book_id, NEW.account, NEW.currency, NEW.number, NEW.normal_side, NEW.overdraft)
+              IS DISTINCT FROM ROW(OLD.book_id, OLD.account, OLD.currency, OLD.number, OLD.normal_side, OLD.overdraft)
+              OR NEW.debits_posted < OLD.debits_posted OR NEW.credits_posted < OLD.credits_posted'),
+            ('hold', 'DELETE',
+             'ROW(NEW.book_id, NEW.hold_id, NEW.currency, NEW.debit_account, NEW.credit_account, NEW.amount, NEW.expires_at)
+              IS DISTINCT FROM ROW(OLD.book_id, OLD.hold_id, OLD.currency, OLD.debit_account, OLD.credit_account, OLD.amount, OLD.expires_at)
+              OR NEW.remaining > OLD.remaining'),
+            ('chart', 'DELETE', 'NEW.number <> OLD.number OR NEW.normal_side <> OLD.normal_side'),
+            ('currency', 'UPDATE OR DELETE', NULL),
+            ('journal_code', 'DELETE', 'NEW.code <> OLD.code')
+        ) AS list(name, refused, row_rule)
+    LOOP
+        -- Statement triggers fire even where no row is hit; ALWAYS also under session_replication_role = replica.
+        EXECUTE format('CREATE TRIGGER %I BEFORE %s ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()',
+                       t.name || '_immutable', t.refused, t.name);
+        EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', t.name, t.name || '_immutable');
+        EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()',
+                       t.name || '_no_truncate', t.name);
+        EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', t.name, t.name || '_no_truncate');
+        IF t.row_rule IS NOT NULL THEN
+            -- AFTER with WHEN: a comparison in the executor, no function call and no extra row lock when all is well.
+            EXECUTE format('CREATE TRIGGER %I AFTER UPDATE ON ledger.%I FOR EACH ROW WHEN (%s) EXECUTE FUNCTION ledger.refuse_change()',
+                           t.name || '_identity', t.name, t.row_rule);
+            EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', t.name, t.name || '_identity');
+        END IF;
+        EXECUTE format('REVOKE ALL ON ledger.%I FROM PUBLIC', t.name);
+        EXECUTE format('GRANT SELECT ON ledger.%I TO gateway_app, ledger_writer, finance_ro, auditor', t.name);
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA ledger TO gateway_app, ledger_writer, finance_ro, auditor;
+GRANT SELECT ON ledger.posting, ledger.balance TO gateway_app, ledger_writer, finance_ro, auditor;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.post, ledger.lock_holds, ledger.lock_accounts, ledger.open, ledger.open_book TO gateway_app, ledger_writer;
+GRANT EXECUTE ON FUNCTION ledger.set_status TO ledger_writer;
+RESET ROLE;

@@ -1,0 +1,49 @@
+//! The plainest [`Batch`]: units that are journals and nothing else.
+
+use tokio_postgres::Client;
+
+use super::{PostError, admit, post};
+use crate::Refusal;
+use crate::group::{Batch, Failure, Pass};
+use crate::journal::Journal;
+
+/// Group commit of journals alone. A unit is the journals of one fact, posted together or not at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LedgerBatch;
+
+impl Batch for LedgerBatch {
+    type Unit = Vec<Journal>;
+    type Answer = Result<(), Refusal>;
+
+    async fn commit(&self, tx: &Client, units: &mut [Vec<Journal>], pass: Pass) -> Result<Vec<Self::Answer>, Failure> {
+        if pass == Pass::Optimistic {
+            let journals: Vec<&Journal> = units.iter().flatten().collect();
+            post(tx, &journals).await?;
+            return Ok(units.iter().map(|_| Ok(())).collect());
+        }
+        let groups: Vec<Vec<&Journal>> = units.iter().map(|u| u.iter().collect()).collect();
+        let verdicts = admit(tx, &groups).await?;
+        let accepted: Vec<&Journal> = groups
+            .iter()
+            .zip(&verdicts)
+            .filter(|(_, v)| v.is_ok())
+            .flat_map(|(g, _)| g.iter().copied())
+            .collect();
+        post(tx, &accepted).await?;
+        Ok(verdicts)
+    }
+
+    fn one_flight(&self, pass: Pass) -> bool {
+        pass == Pass::Optimistic
+    }
+}
+
+/// A refusal somewhere in the batch: what it was is for the careful pass to say.
+impl From<PostError> for Failure {
+    fn from(e: PostError) -> Failure {
+        match e {
+            PostError::NeedsCare | PostError::Refused(_) => Failure::NeedsCare,
+            PostError::Database(e) => Failure::Database(e),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Why a journal was refused: one closed list, in the order in which the checks are made.
+//!
+//! A refusal is a normal answer, never a failure of the database. Its `code()` is stable: it may be stored, put on the
+//! wire and matched by programs.
+
+use tokio_postgres::error::{DbError, SqlState};
+use uuid::Uuid;
+
+use crate::Currency;
+
+/// Why a journal was refused. The order of the variants is the precedence: structure first, then identity, then
+/// context, then limits. Where several apply, the first is given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Refusal {
+    // Structure: known without a database; the draft itself is wrong.
+    /// The text names no account of the chart in a known currency.
+    #[error("not an account name: {0}")]
+    InvalidAccountName(String),
+    /// A journal has at least two lines.
+    #[error("a journal needs at least two lines")]
+    TooFewLines,
+    /// An amount is zero or negative; the side says the direction.
+    #[error("an amount is not positive")]
+    AmountNotPositive,
+    /// A sum does not fit 64 bits.
+    #[error("an amount is out of range")]
+    AmountOutOfRange,
+    /// Debits and credits of this currency differ.
+    #[error("debits and credits differ in {0}")]
+    Unbalanced(Currency),
+    /// A journal opens or consumes at most one hold.
+    #[error("a journal has at most one hold")]
+    SeveralHolds,
+    /// The two accounts of a hold are of two currencies.
+    #[error("the accounts of a hold differ in currency")]
+    HoldCurrencyMismatch,
+    /// The database found the journal malformed, or the call: something wrote around this crate.
+    #[error("the journal is malformed")]
+    Malformed,
+
+    // Identity: booked already.
+    /// A journal with this id is in the book already.
+    #[error("the journal is booked already")]
+    DuplicateJournal,
+    /// A journal with this idempotency key is in the book already.
+    #[error("the idempotency key is used already")]
+    KeyUsed,
+
+    // Context: what the journal refers to.
+    /// The book has no such account.
+    #[error("unknown account {0}")]
+    UnknownAccount(String),
+    /// The account takes no more postings.
+    #[error("account {0} is closed")]
+    AccountClosed(String),
+    /// The book has no such hold.
+    #[error("unknown hold {0}")]
+    UnknownHold(Uuid),
+    /// The hold has been used up, voided or has expired.
+    #[error("hold {0} is closed")]
+    HoldClosed(Uuid),
+    /// The hold is of other accounts, or the rest given is not the rest there is.
+    #[error("hold {0} does not match")]
+    HoldMismatch(Uuid),
+
+    // Limits.
+    /// More than remains of the hold.
+    #[error("more than remains of hold {0}")]
+    HoldExceeded(Uuid),
+    /// A counter would not fit 64 bits.
+    #[error("a counter is out of range")]
+    CounterOverflow,
+    /// The available balance would fall below zero.
+    #[error("account {0} would be overdrawn")]
+    Overdraft(String),
+}
+
+impl Refusal {
+    /// The stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::InvalidAccountName(_) => "invalid_account_name",
+            Refusal::TooFewLines => "too_few_lines",
+            Refusal::AmountNotPositive => "amount_not_positive",
+            Refusal::AmountOutOfRange => "amount_out_of_range",
+            Refusal::Unbalanced(_) => "unbalanced",
+            Refusal::SeveralHolds => "several_holds",
+            Refusal::HoldCurrencyMismatch => "hold_currency_mismatch",
+            Refusal::Malformed => "malformed",
+            Refusal::DuplicateJournal => "duplicate_journal",
+            Refusal::KeyUsed => "key_used",
+            Refusal::UnknownAccount(_) => "unknown_account",
+            Refusal::AccountClosed(_) => "account_closed",
+            Refusal::UnknownHold(_) => "unknown_hold",
+            Refusal::HoldClosed(_) => "hold_closed",
+            Refusal::HoldMismatch(_) => "hold_mismatch",
+            Refusal::HoldExceeded(_) => "hold_exceeded",
+            Refusal::CounterOverflow => "counter_overflow",
+            Refusal::Overdraft(_) => "overdraft",
+        }
+    }
+
+    /// Whether the same journal, unchanged, may be accepted later: an account is opened, money arrives.
+    pub fn transient(&self) -> bool {
+        matches!(
+            self,
+            Refusal::UnknownAccount(_) | Refusal::AccountClosed(_) | Refusal::UnknownHold(_) | Refusal::Overdraft(_)
+        )
+    }
+
+    /// The refusal that the database expressed by SQLSTATE and constraint name; never by the text of a message.
+    pub(crate) fn from_database(e: &DbError) -> Option<Refusal> {
+        let subject = || e.detail().unwrap_or_default().to_owned();
+        let hold = || e.detail().and_then(|d| d.parse().ok()).unwrap_or_default();
+        Some(match e.code().code() {
+            "LG001" => Refusal::UnknownAccount(subject()),
+            "LG002" => Refusal::AccountClosed(subject()),
+            "LG003" => Refusal::UnknownHold(hold()),
+            "LG004" => Refusal::HoldClosed(hold()),
+            "LG005" => Refusal::HoldMismatch(hold()),
+            "LG006" => Refusal::HoldExceeded(hold()),
+            "LG008" => Refusal::Malformed,
+            // Only the ledger's own constraints: a batch has other statements in the same transaction.
+            _ if e.schema() == Some("ledger") => match e.constraint()? {
+                "journal_pkey" => Refusal::DuplicateJournal,
+                "journal_idem_key" => Refusal::KeyUsed,
+                "account_no_overdraft" => Refusal::Overdraft(String::new()),
+                "account_counters" => Refusal::CounterOverflow,
+                "journal_well_formed" | "journal_idem_key_digest" | "journal_memo_small" => Refusal::Malformed,
+                _ => return None,
+            },
+            code if code == SqlState::NUMERIC_VALUE_OUT_OF_RANGE.code() => Refusal::CounterOverflow,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precedence_puts_structure_before_identity_before_context_before_limits() {
+        let order = [
+            Refusal::Unbalanced(Currency::USD),
+            Refusal::DuplicateJournal,
+            Refusal::UnknownAccount("2010.usd".into()),
+            Refusal::HoldExceeded(Uuid::nil()),
+            Refusal::Overdraft("2010.usd".into()),
+        ];
+        assert!(order.windows(2).all(|w| w[0] < w[1]));
+    }
+
+    #[test]
+    fn only_what_time_can_heal_is_transient() {
+        assert!(Refusal::Overdraft(String::new()).transient());
+        assert!(!Refusal::KeyUsed.transient());
+        assert!(!Refusal::Unbalanced(Currency::USD).transient());
+    }
+}
