@@ -1,1 +1,30 @@
-//! placeholder
+//! Anomaly: judges a payment attempt before it is sent to the acquirer, with reasons a person can read.
+//!
+//! [`Engine::assess`] reads what is known about the card, customer, e-mail, IP, subnet, device, BIN and merchant of an
+//! attempt and answers allow, review or block; [`Engine::observe`] adds the attempt and its outcome to that knowledge.
+//!
+//! What this crate must never do: perform I/O, read a clock, draw a random number, see a card number (ids arrive as
+//! hashes), or let a float touch money (features are floats; sums of amounts are integers). The same calls in the same
+//! order give the same bits, so memory is only a cache of the stored history and a replay of that history is a backtest.
+//!
+//! An attempt counts from the moment it is observed: attempts still in flight are invisible to each other.
+
+mod assessment;
+mod attempt;
+mod config;
+mod engine;
+mod entity;
+mod features;
+mod lists;
+mod rules;
+mod window;
+
+pub use assessment::{Assessment, Decision, Level, Reason};
+pub use attempt::{Attempt, DeclineKind, Outcome, key};
+pub use config::Config;
+pub use engine::{Engine, Snapshot};
+pub use entity::Kind;
+pub use features::{FEATURES, Feature, FeatureInfo, Features, Unit};
+pub use lists::{List, Subject};
+pub use rules::{RULES, Rule};
+pub use window::{EXACT_MAX, History, Observation, TILES, Totals, Window};
