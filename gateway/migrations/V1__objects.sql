@@ -254,7 +254,7 @@ CREATE TABLE gateway.event (
     id         text NOT NULL COLLATE "C",
     type       text NOT NULL,
     object_id  text NOT NULL COLLATE "C",
-    object     text NOT NULL COMPRESSION lz4,
+    object     text COMPRESSION lz4 NOT NULL,
     previous   text,
     request_id text,
     idempotency_key text,
@@ -289,7 +289,8 @@ CREATE TABLE gateway.delivery (
     last_error  text,
     PRIMARY KEY (book_id, endpoint_id, event_id)
 ) WITH (fillfactor = 70);
-CREATE INDEX delivery_due ON gateway.delivery (due_at) WHERE due_at IS NOT NULL;
+-- By endpoint first: the deliverer steps from endpoint to endpoint, so one dead receiver's backlog costs its neighbours nothing.
+CREATE INDEX delivery_due ON gateway.delivery (book_id, endpoint_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX delivery_event ON gateway.delivery (book_id, event_id);
 
 -- Callbacks of acquirers: stored first, processed after (law 5). The provider's event id makes a repeat a no-op.
@@ -297,7 +298,7 @@ CREATE TABLE gateway.callback (
     connector    text NOT NULL,
     id           text NOT NULL COLLATE "C",
     type         text NOT NULL,
-    payload      text NOT NULL COMPRESSION lz4,
+    payload      text COMPRESSION lz4 NOT NULL,
     received_at  timestamptz NOT NULL,
     attempt      smallint NOT NULL DEFAULT 0,
     due_at       timestamptz,

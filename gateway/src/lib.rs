@@ -6,5 +6,11 @@
 pub mod clock;
 pub mod commit;
 pub mod connector;
+pub mod event;
 pub mod id;
 pub mod payment;
+pub mod vault;
+pub mod webhook;
+
+#[cfg(test)]
+mod test_postgres;
