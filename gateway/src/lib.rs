@@ -1,1 +1,3 @@
-//! placeholder
+//! The payment gateway: everything between a checkout service and the books.
+
+pub mod edge;
