@@ -196,7 +196,7 @@ fn validity(files: &Files, chain: &[CertificateDer<'_>]) -> Result<i64, TlsError
 
 fn file(path: &Path, reason: impl std::fmt::Display) -> TlsError {
     TlsError::File {
-        path: path.clone(),
+        path: path.to_path_buf(),
         reason: reason.to_string(),
     }
 }
