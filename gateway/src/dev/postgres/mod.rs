@@ -105,13 +105,16 @@ impl EmbeddedPostgres {
         let password = place.password()?;
         if let Some(postmaster) = Postmaster::running(&place) {
             let mut adopted = Self {
-                place,
+                place: place.clone(),
                 postmaster,
-                password,
+                password: password.clone(),
                 child: None,
             };
-            adopted.wait_until_ready().await?;
-            return Ok(adopted);
+            match adopted.wait_until_ready().await {
+                Ok(()) => return Ok(adopted),
+                Err(PostgresError::Program { .. }) => {} // it was on its way out: start another
+                Err(error) => return Err(error),
+            }
         }
         let programs = Programs::find(&place.data)?;
         if !place.data.join("PG_VERSION").exists() {
@@ -205,7 +208,7 @@ impl EmbeddedPostgres {
     }
 
     fn launch(programs: &Programs, place: Place, password: &str, options: &Options) -> Result<Self, PostgresError> {
-        place.clear_stale_pid_file()?;
+        place.clear_stale_locks()?;
         let port = place.free_port()?;
         let log = OpenOptions::new()
             .create(true)

@@ -87,17 +87,21 @@ impl Place {
         self.data.join("postmaster.pid")
     }
 
-    /// Removes the lock of a server that is gone: after a reboot its process id may belong to anyone, and PostgreSQL then
-    /// refuses to start. Whether memory of the old server is still in use it checks by itself.
-    pub(super) fn clear_stale_pid_file(&self) -> Result<(), PostgresError> {
-        let path = self.pid_file();
+    /// Removes the locks of a server that is gone: its process id may belong to anyone by now, and PostgreSQL then refuses to
+    /// start. Whether the memory of an old server is still in use it checks by itself.
+    pub(super) fn clear_stale_locks(&self) -> Result<(), PostgresError> {
         if Postmaster::running(self).is_some() {
             return Ok(());
         }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file(&path, error)),
-            _ => Ok(()),
+        let sockets = fs::read_dir(&self.socket).map_err(|error| file(&self.socket, error))?;
+        let sockets = sockets.flatten().map(|entry| entry.path());
+        for path in std::iter::once(self.pid_file()).chain(sockets) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file(&path, error)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// The port of last time if it is still free, so that a noted URL keeps working; else another.
