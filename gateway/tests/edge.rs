@@ -146,6 +146,7 @@ async fn a_body_that_does_not_arrive_is_408_and_reaches_no_handler() {
 #[tokio::test]
 async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
     let server = Server::start(Limits {
+        header_read_ms: 100,
         idle_ms: 300,
         ..Limits::default()
     });
