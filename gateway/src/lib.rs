@@ -3,14 +3,22 @@
 //! `ARCHITECTURE.md` has the bird's eye view and the laws. Start reading at `api` (what callers see), `payment::flow` (one
 //! payment, step by step) and `commit` (how a step becomes durable).
 
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod call;
 pub mod clock;
 pub mod commit;
 pub mod connector;
+pub mod dev;
+pub mod edge;
 pub mod event;
 pub mod id;
 pub mod payment;
+pub mod risk;
 pub mod vault;
 pub mod webhook;
+pub mod wire;
 
 #[cfg(test)]
 mod test_postgres;
