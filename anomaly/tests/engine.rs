@@ -22,7 +22,11 @@ impl Lcg {
 /// A buyer with a card or two, a home address (one in five behind a carrier's few), a device and an e-mail address.
 fn clean(random: &mut Lcg, at_ms: i64) -> (Attempt, Outcome) {
     let buyer = random.below(20_000);
-    let address = if buyer % 5 == 0 { buyer % 40 } else { 1_000 + buyer };
+    let address = if buyer.is_multiple_of(5) {
+        buyer % 40
+    } else {
+        1_000 + buyer
+    };
     let attempt = Attempt {
         at_ms,
         merchant: random.below(20),
@@ -31,7 +35,7 @@ fn clean(random: &mut Lcg, at_ms: i64) -> (Attempt, Outcome) {
         exponent: 2,
         card: Some(key(&format!("card {buyer} {}", random.below(10) / 9))),
         bin: Some(400_000 + (buyer % 300) as u32),
-        customer: (buyer % 3 != 0).then_some(buyer),
+        customer: (!buyer.is_multiple_of(3)).then_some(buyer),
         email: Some(key(&format!("{buyer}@example.com"))),
         ip: Some(Ipv4Addr::from_bits(0x1400_0000 + 97 * address as u32).into()),
         device: Some(key(&format!("device {buyer}"))),

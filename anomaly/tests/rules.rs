@@ -96,19 +96,15 @@ fn each_rule_fires_at_its_limit_and_not_below() {
             (row.history)(&engine, n);
             engine.assess(&(row.attempt)(n))
         };
-        let gave = |a: &Assessment| {
-            a.reasons
-                .iter()
-                .any(|r| r.code == rule.code && r.feature == row.feature && by(a, rule.decision))
-        };
-        assert!(
-            gave(&judge(row.limit, Config::default())),
-            "{} is silent at its limit",
-            rule.name
-        );
-        let below = judge(row.limit - 1, Config::default());
-        assert!(
-            !gave(&below) || below.rule != Some(rule.name),
+        let reason = |a: &Assessment| a.reasons.iter().find(|reason| reason.rule == rule.name).cloned();
+        let at_limit = judge(row.limit, Config::default());
+        let given = reason(&at_limit).unwrap_or_else(|| panic!("{} is silent at its limit", rule.name));
+        assert_eq!((given.code, given.feature), (rule.code, row.feature), "{}", rule.name);
+        assert!(at_limit.decision >= rule.decision, "{} is overruled", rule.name);
+        assert!(!given.message.contains(['{', '}']), "{}", given.message);
+        assert_eq!(
+            reason(&judge(row.limit - 1, Config::default())),
+            None,
             "{} fires below its limit",
             rule.name
         );
@@ -116,18 +112,14 @@ fn each_rule_fires_at_its_limit_and_not_below() {
             disabled_rules: vec![rule.name.to_owned()],
             ..Config::default()
         };
-        assert_ne!(
-            judge(row.limit, off).rule,
-            Some(rule.name),
+        assert_eq!(
+            reason(&judge(row.limit, off)),
+            None,
             "{} fires although disabled",
             rule.name
         );
     }
     assert_eq!(TABLE.len(), RULES.len());
-}
-
-fn by(assessment: &Assessment, decision: Decision) -> bool {
-    assessment.decision >= decision
 }
 
 #[test]
