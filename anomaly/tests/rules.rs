@@ -153,6 +153,19 @@ fn reasons_speak_in_numbers_and_add_up() {
 }
 
 #[test]
+fn among_equally_severe_rules_the_first_line_decides() {
+    let engine = Engine::new(Config::default());
+    for list in [List::Highest, List::Elevated, List::Block] {
+        engine.list(list, Subject::Card(key("x")), None);
+    }
+    let a = engine.assess(&plain("x"));
+    assert_eq!(
+        (a.decision, a.rule, a.reasons.len()),
+        (Decision::Block, Some("block_list"), 4)
+    );
+}
+
+#[test]
 fn one_test_card_paid_with_over_and_over_stays_quiet() {
     for full in [false, true] {
         let engine = Engine::new(Config::default());
