@@ -1,3 +1,60 @@
-//! Cost of one assessment and one observation on ordinary traffic and on one very hot card.
-use criterion as _;
-fn main() {}
+//! Cost of one assessment and one observation: warm, over many entities, and with every entity of the attempt hot.
+
+use anomaly::{Attempt, Config, Engine, Outcome, key};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+
+fn attempt(n: u64, entities: u64) -> Attempt {
+    let buyer = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % entities;
+    Attempt {
+        at_ms: 1_790_000_000_000 + n as i64,
+        merchant: buyer % 100,
+        amount_minor: 2_500,
+        currency: *b"EUR",
+        exponent: 2,
+        card: Some(key(&format!("card {buyer}"))),
+        bin: Some(400_000 + (buyer % 500) as u32),
+        customer: Some(buyer),
+        email: Some(buyer + 1),
+        ip: Some(Ipv4Addr::from_bits(0x1400_0000 + buyer as u32 * 16).into()),
+        device: Some(buyer + 2),
+        cvc_provided: true,
+        off_session: false,
+    }
+}
+
+fn engine(c: &mut Criterion) {
+    for (name, entities) in [("100k buyers", 100_000), ("one buyer", 1)] {
+        let engine = Engine::new(Config {
+            memory_bytes_max: 1 << 30,
+            ..Config::permissive()
+        });
+        let attempts: Vec<Attempt> = (0..300_000).map(|n| attempt(n, entities)).collect();
+        attempts
+            .iter()
+            .for_each(|attempt| engine.observe(attempt, Outcome::Approved));
+        let mut stream = attempts.iter().cycle();
+        c.bench_function(&format!("assess, {name}"), |b| {
+            b.iter(|| black_box(engine.assess(stream.next().unwrap_or(&attempts[0]))))
+        });
+        let mut n = 300_000;
+        c.bench_function(&format!("assess and observe, {name}"), |b| {
+            b.iter_batched(
+                || {
+                    n += 1;
+                    attempt(n, entities)
+                },
+                |attempt| {
+                    let assessment = engine.assess(&attempt);
+                    engine.observe(&attempt, Outcome::Approved);
+                    assessment
+                },
+                criterion::BatchSize::SmallInput,
+            )
+        });
+    }
+}
+
+criterion_group!(benches, engine);
+criterion_main!(benches);

@@ -21,7 +21,9 @@ pub struct Assessment {
 /// One rule that fired, with the value that made it fire.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reason {
-    /// Stable machine-readable code.
+    /// Name of the rule, as in [`crate::RULES`].
+    pub rule: &'static str,
+    /// Stable machine-readable code; rules about the same thing share it.
     pub code: &'static str,
     /// A sentence with the values in it.
     pub message: String,

@@ -75,7 +75,7 @@ pub struct Config {
     /// Approved payments that make a merchant's mean.
     pub merchant_payments_min: f64,
 
-    /// Bound of the memory of all histories, in bytes; the longest idle keys go first.
+    /// Bound of the memory of all histories, in bytes (at least 4 MiB is used); the longest idle keys go first.
     pub memory_bytes_max: usize,
 }
 

@@ -187,6 +187,7 @@ fn reason(rule: &Rule, hit: &Hit, contribution: f64) -> Reason {
     };
     let message = rule.message.replace("{value}", &shown).replace("{limit}", &limit);
     Reason {
+        rule: rule.name,
         code: rule.code,
         message,
         feature,

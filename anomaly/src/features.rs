@@ -44,8 +44,15 @@ impl Feature {
 }
 
 /// The values of all features for one attempt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Features([f64; FEATURES.len()]);
+
+/// Equal bit for bit, so "not given" equals itself.
+impl PartialEq for Features {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.map(f64::to_bits) == other.0.map(f64::to_bits)
+    }
+}
 
 impl Features {
     /// The value, or none when the attempt did not give what the feature is about.

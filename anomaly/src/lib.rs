@@ -5,7 +5,7 @@
 //!
 //! What this crate must never do: perform I/O, read a clock, draw a random number, see a card number (ids arrive as
 //! hashes), or let a float touch money (features are floats; sums of amounts are integers). The same calls in the same
-//! order give the same bits, so memory is only a cache of the stored history and a replay of that history is a backtest.
+//! order give the same bits, so memory is only a cache of the stored history, and a replay of that history a backtest.
 //!
 //! An attempt counts from the moment it is observed: attempts still in flight are invisible to each other.
 

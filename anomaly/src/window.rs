@@ -3,7 +3,7 @@
 //! **Exactness.** Up to [`EXACT_MAX`] attempts in 24 hours the history is a log, and every figure is exact over the
 //! half-open interval `(t - window, t]`. A busier key is kept as [`TILES`] tiles per window instead: a window then
 //! reaches back to the tile edge, so it sees between one window and one window plus 1/60 of it (never less, so a burst
-//! cannot hide), and distinct counts are estimated from 256-bit maps (within 10 % or so up to 500, at most 1,568).
+//! cannot hide), and distinct counts are estimated from 256-bit maps (within a sixth up to 500; they end at 1,568).
 //! After 24 idle hours and a tile the key is exact again.
 //!
 //! **Late attempts** are put where they belong in time. A log forgets what is 24 hours older than its newest attempt, a

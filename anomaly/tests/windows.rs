@@ -147,3 +147,23 @@ fn a_busy_key_is_exact_again_after_a_quiet_day() {
     assert!(history.is_exact());
     assert_eq!(history.totals(2 * Window::H24.length_ms(), EUR)[3].attempts, 1);
 }
+
+#[test]
+fn an_attempt_leaves_a_window_when_it_is_exactly_as_old() {
+    for (place, window) in Window::ALL.into_iter().enumerate() {
+        let mut history = History::default();
+        history.observe(&Observation {
+            at_ms: 0,
+            amount_minor: 1,
+            counterpart: 7,
+            currency: EUR,
+            flags: 0,
+        });
+        let attempts_at = |at_ms: i64| history.totals(at_ms, EUR)[place].attempts;
+        assert_eq!(
+            [-1, 0, window.length_ms() - 1, window.length_ms()].map(attempts_at),
+            [0, 1, 1, 0],
+            "{window:?}"
+        );
+    }
+}

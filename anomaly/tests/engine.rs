@@ -1,0 +1,264 @@
+//! The engine over whole streams: attacks found, clean traffic left alone, replays equal bit for bit, memory bounded.
+
+use anomaly::{Attempt, Config, Decision, DeclineKind, Engine, Outcome, Snapshot, key};
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+
+const START_MS: i64 = 1_790_000_000_000;
+
+/// A small generator of our own, so that a stream is the same on every machine.
+struct Lcg(u64);
+
+impl Lcg {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// A buyer with a card or two, a home address (one in five behind a carrier's few), a device and an e-mail address.
+fn clean(random: &mut Lcg, at_ms: i64) -> (Attempt, Outcome) {
+    let buyer = random.below(20_000);
+    let address = if buyer.is_multiple_of(5) {
+        buyer % 40
+    } else {
+        1_000 + buyer
+    };
+    let attempt = Attempt {
+        at_ms,
+        merchant: random.below(20),
+        amount_minor: 300 + (random.below(100) * random.below(100) * random.below(10)) as i64,
+        currency: if random.below(10) == 0 { *b"JPY" } else { *b"EUR" },
+        exponent: 2,
+        card: Some(key(&format!("card {buyer} {}", random.below(10) / 9))),
+        bin: Some(400_000 + (buyer % 300) as u32),
+        customer: (!buyer.is_multiple_of(3)).then_some(buyer),
+        email: Some(key(&format!("{buyer}@example.com"))),
+        ip: Some(Ipv4Addr::from_bits(0x1400_0000 + 97 * address as u32).into()),
+        device: Some(key(&format!("device {buyer}"))),
+        cvc_provided: random.below(20) > 0,
+        off_session: random.below(10) == 0,
+    };
+    let outcome = match random.below(100) {
+        0..=3 => Outcome::Declined {
+            code: DeclineKind::InsufficientFunds,
+        },
+        4..=5 => Outcome::Declined {
+            code: DeclineKind::Generic,
+        },
+        6 => Outcome::Declined {
+            code: DeclineKind::IncorrectCvc,
+        },
+        7 => Outcome::Unknown,
+        _ => Outcome::Approved,
+    };
+    (attempt, outcome)
+}
+
+/// A thousand stolen numbers a minute, small amounts, nine of ten declined; no two addresses of one subnet.
+fn tested(n: u64, addresses: u64) -> (Attempt, Outcome) {
+    let attempt = Attempt {
+        at_ms: START_MS + n as i64 * 60,
+        merchant: 3,
+        amount_minor: 50 + (n % 150) as i64,
+        currency: *b"EUR",
+        exponent: 2,
+        card: Some(key(&format!("stolen {n}"))),
+        bin: Some(510_000 + (n % 7) as u32),
+        customer: None,
+        email: None,
+        ip: Some(Ipv4Addr::from_bits(0x3000_0000 + 256 * (n % addresses) as u32).into()),
+        device: None,
+        cvc_provided: false,
+        off_session: false,
+    };
+    let outcome = match n % 10 {
+        0 => Outcome::Approved,
+        1..=4 => Outcome::Declined {
+            code: DeclineKind::IncorrectNumber,
+        },
+        5 | 6 => Outcome::Declined {
+            code: DeclineKind::IncorrectCvc,
+        },
+        _ => Outcome::Declined {
+            code: DeclineKind::Generic,
+        },
+    };
+    (attempt, outcome)
+}
+
+#[test]
+fn card_testing_is_flagged_and_blocked_from_one_address_and_from_five_hundred() {
+    // Over 500 addresses: six of ten declines are bad numbers or CVCs, so the 50th comes about attempt 84, and nine of
+    // ten attempts are declined, so the 100th decline comes about attempt 112.
+    for (addresses, flagged_by, blocked_by) in [(1, 15, 30), (500, 90, 120)] {
+        let engine = Engine::new(Config::default());
+        let (mut flagged, mut blocked, mut blocks) = (None, None, 0);
+        for n in 0..1_000 {
+            let (attempt, outcome) = tested(n, addresses);
+            let decision = engine.assess(&attempt).decision;
+            if decision >= Decision::Review {
+                flagged.get_or_insert(n);
+            }
+            if decision == Decision::Block {
+                blocked.get_or_insert(n);
+                blocks += 1;
+            }
+            engine.observe(
+                &attempt,
+                if decision == Decision::Block {
+                    Outcome::Blocked
+                } else {
+                    outcome
+                },
+            );
+        }
+        println!(
+            "{addresses} address(es): flagged at attempt {flagged:?}, blocked from {blocked:?}, {blocks} of 1000 blocked"
+        );
+        assert!(flagged.is_some_and(|n| n <= flagged_by), "{addresses}: {flagged:?}");
+        assert!(blocked.is_some_and(|n| n <= blocked_by), "{addresses}: {blocked:?}");
+        assert!(
+            blocks >= 1_000 - blocked_by - 10,
+            "{addresses}: the attack resumes ({blocks})"
+        );
+    }
+}
+
+#[test]
+fn clean_traffic_is_left_alone() {
+    for spacing_ms in [10, 1_000] {
+        let (engine, mut random) = (Engine::new(Config::default()), Lcg(42));
+        let (mut reviews, mut blocks) = (0, 0);
+        let attempts = 60_000;
+        for n in 0..attempts {
+            let (attempt, outcome) = clean(&mut random, START_MS + n * spacing_ms);
+            match engine.assess(&attempt).decision {
+                Decision::Block => blocks += 1,
+                Decision::Review => reviews += 1,
+                _ => {}
+            }
+            engine.observe(&attempt, outcome);
+        }
+        println!("clean, one attempt per {spacing_ms} ms: {reviews} reviews and {blocks} blocks in {attempts}");
+        assert_eq!(blocks, 0);
+        assert!(reviews * 1_000 <= attempts, "more than 0.1 %: {reviews}");
+    }
+}
+
+fn replay(stream: &[(Attempt, Outcome)], config: &Config) -> Engine {
+    let engine = Engine::new(config.clone());
+    stream
+        .iter()
+        .for_each(|(attempt, outcome)| engine.observe(attempt, *outcome));
+    engine
+}
+
+fn stored(engine: &Engine) -> String {
+    serde_json::to_string(&engine.snapshot()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Live (assess, then observe), replayed (observe alone) and restored half-way: the same bits and judgements, also
+    /// when attempts come late and memory is short.
+    #[test]
+    fn replay_and_restore_give_the_same_bits(seed in any::<u64>(), split in 0..1_500usize, memory_bytes_max in prop_oneof![Just(0), Just(64 << 20)]) {
+        let config = Config { memory_bytes_max, ..Config::default() };
+        let mut random = Lcg(seed);
+        let stream: Vec<_> = (0..1_500i64)
+            .map(|n| {
+                let late_ms = random.below(50) as i64 * 40;
+                if n % 3 == 0 { tested(n as u64, 1 + seed % 9) } else { clean(&mut random, START_MS + n * 60 - late_ms) }
+            })
+            .collect();
+        let live = Engine::new(config.clone());
+        let judged: Vec<_> = stream.iter().map(|(attempt, outcome)| {
+            let assessment = live.assess(attempt);
+            live.observe(attempt, *outcome);
+            assessment
+        }).collect();
+        let replayed = replay(&stream, &config);
+        prop_assert_eq!(stored(&live), stored(&replayed));
+
+        let half: Snapshot = serde_json::from_str(&stored(&replay(&stream[..split], &config))).unwrap();
+        let restored = Engine::restore(config.clone(), half).unwrap();
+        prop_assert_eq!(restored.size(), replay(&stream[..split], &config).size());
+        for ((attempt, outcome), expected) in stream[split..].iter().zip(&judged[split..]) {
+            prop_assert_eq!(&restored.assess(attempt), expected);
+            restored.observe(attempt, *outcome);
+        }
+        prop_assert_eq!(stored(&live), stored(&restored));
+    }
+}
+
+#[test]
+fn threads_that_observe_different_entities_agree_with_one_thread() {
+    let stream: Vec<_> = (0..8_000u64)
+        .map(|n| {
+            let (mut attempt, outcome) = tested(n, 8_000);
+            (attempt.merchant, attempt.bin) = (n % 4, None);
+            (attempt, outcome)
+        })
+        .collect();
+    let engine = Engine::new(Config::default());
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let (engine, stream) = (&engine, &stream);
+            scope.spawn(move || {
+                for (attempt, outcome) in stream.iter().filter(|(attempt, _)| attempt.merchant == part) {
+                    engine.assess(attempt);
+                    engine.observe(attempt, *outcome);
+                }
+            });
+        }
+    });
+    assert_eq!(stored(&engine), stored(&replay(&stream, &Config::default())));
+}
+
+#[test]
+fn memory_stays_within_its_bound_and_the_active_survive() {
+    let memory_bytes_max = 8 << 20;
+    let engine = Engine::new(Config {
+        memory_bytes_max,
+        ..Config::default()
+    });
+    let regular = Attempt {
+        merchant: 3,
+        ..tested(0, 1).0
+    };
+    for n in 0..200_000u64 {
+        let (attempt, outcome) = tested(n, 200_000);
+        engine.observe(&attempt, outcome);
+        if n % 100 == 0 {
+            engine.observe(
+                &Attempt {
+                    at_ms: attempt.at_ms,
+                    ..regular.clone()
+                },
+                Outcome::Approved,
+            );
+        }
+    }
+    let (entities, bytes) = engine.size();
+    println!("{entities} entities in {bytes} bytes");
+    assert!(bytes <= memory_bytes_max, "{bytes}");
+    assert!(entities > 10_000, "{entities}");
+    let later = Attempt {
+        at_ms: START_MS + 200_000 * 60,
+        ..regular
+    };
+    assert_eq!(engine.features(&later).value(anomaly::Feature::CardUnseen), Some(0.0));
+    assert_eq!(
+        engine
+            .features(&Attempt {
+                card: tested(1, 1).0.card,
+                ..later
+            })
+            .value(anomaly::Feature::CardUnseen),
+        Some(1.0)
+    );
+}
