@@ -56,20 +56,42 @@ pub struct Answer {
 impl Answer {
     /// A 200 with this object.
     pub fn ok(object: &Value) -> Self {
-        Self { status: 200, body: object.to_string(), replayed: false }
+        Self {
+            status: 200,
+            body: object.to_string(),
+            replayed: false,
+        }
     }
 
     /// A refusal that counts as an answer (a decline): it is stored and replayed.
     pub fn refusal(error: &ApiError) -> Self {
-        Self { status: error.status, body: error.body(), replayed: false }
+        Self {
+            status: error.status,
+            body: error.body(),
+            replayed: false,
+        }
     }
 }
 
 impl Call {
     /// A call under way.
-    pub fn new(app: Arc<App>, merchant: Arc<Merchant>, request_id: String, key: Option<IdempotencyKey>, expand: Vec<String>) -> Self {
+    pub fn new(
+        app: Arc<App>,
+        merchant: Arc<Merchant>,
+        request_id: String,
+        key: Option<IdempotencyKey>,
+        expand: Vec<String>,
+    ) -> Self {
         let at = app.clock.now();
-        Self { app, merchant, request_id, at, key, expand, claimed: AtomicBool::new(false) }
+        Self {
+            app,
+            merchant,
+            request_id,
+            at,
+            key,
+            expand,
+            claimed: AtomicBool::new(false),
+        }
     }
 
     /// Background work for a merchant.
@@ -120,4 +142,37 @@ impl Call {
             created_at: self.app.clock.now(),
         }
     }
+}
+
+tokio::task_local! {
+    /// Microseconds that the running request has spent waiting for an acquirer.
+    static AT_ACQUIRER: std::cell::Cell<u64>;
+}
+
+/// Runs a call to an acquirer and counts its time as the acquirer's, not ours.
+pub async fn at_acquirer<T>(call: impl Future<Output = T>) -> T {
+    let begun = std::time::Instant::now();
+    let answer = call.await;
+    let spent = begun.elapsed().as_micros() as u64;
+    let _ = AT_ACQUIRER.try_with(|total| total.set(total.get() + spent));
+    answer
+}
+
+/// Runs a request and writes our own time, less the acquirer's, into `Counterfoil-Latency` (milliseconds).
+pub(crate) async fn timed(
+    _app: &App,
+    request: impl Future<Output = axum::response::Response>,
+) -> axum::response::Response {
+    let begun = std::time::Instant::now();
+    AT_ACQUIRER
+        .scope(std::cell::Cell::new(0), async {
+            let mut response = request.await;
+            let own = (begun.elapsed().as_micros() as u64).saturating_sub(AT_ACQUIRER.with(std::cell::Cell::get));
+            let text = format!("{}.{:03}", own / 1000, own % 1000);
+            if let Ok(value) = http::HeaderValue::try_from(text) {
+                response.headers_mut().insert("counterfoil-latency", value);
+            }
+            response
+        })
+        .await
 }

@@ -50,9 +50,11 @@ pub fn kind(id: &str) -> Option<&str> {
 
 /// Whether a caller's string can be an id of this kind: checked before it reaches a query or a log line.
 pub fn is_valid(prefix: &str, id: &str) -> bool {
-    id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|suffix| {
-        !suffix.is_empty() && suffix.len() <= 64 && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    })
+    id.strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'))
+        .is_some_and(|suffix| {
+            !suffix.is_empty() && suffix.len() <= 64 && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` has the bird's eye view and the laws. Start reading at `api` (what callers see), `payment::flow` (one
 //! payment, step by step) and `commit` (how a step becomes durable).
 
+#![recursion_limit = "256"] // the wire's objects are wide json! literals
+
 pub mod api;
 pub mod app;
 pub mod auth;

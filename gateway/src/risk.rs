@@ -9,7 +9,7 @@ use crate::app::{App, Merchant};
 use crate::connector::{Approval, Failure};
 use crate::payment::rows::{CardFacts, Charge, ChargeStatus, Payment, Risk, RiskContext};
 use crate::payment::store;
-use anomaly::{Attempt, DeclineKind, Decision, Outcome, key};
+use anomaly::{Attempt, Decision, DeclineKind, Outcome, key};
 use jiff::Timestamp;
 use serde_json::json;
 use std::net::IpAddr;
@@ -28,8 +28,15 @@ pub struct Signals {
 impl Signals {
     /// Reads them where an SDK can put them: `risk_context[ip|device|email]` (ours), the mandate's online acceptance,
     /// `radar_options[session]`, and the metadata keys `customer_ip` and `device_id`.
-    pub fn read(params: &mut Params, metadata: &std::collections::BTreeMap<String, String>, email: Option<&str>) -> Result<Self, ApiError> {
-        let mut signals = Self { off_session: params.boolean("off_session")?.unwrap_or(false), ..Self::default() };
+    pub fn read(
+        params: &mut Params,
+        metadata: &std::collections::BTreeMap<String, String>,
+        email: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let mut signals = Self {
+            off_session: params.boolean("off_session")?.unwrap_or(false),
+            ..Self::default()
+        };
         let mut ip = metadata.get("customer_ip").cloned();
         let mut device = metadata.get("device_id").cloned();
         let mut email = email.map(str::to_owned);
@@ -52,7 +59,11 @@ impl Signals {
         signals.ip = match ip {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| {
-                ApiError::invalid("parameter_invalid_value", "risk_context[ip]", "The buyer's IP address cannot be read.")
+                ApiError::invalid(
+                    "parameter_invalid_value",
+                    "risk_context[ip]",
+                    "The buyer's IP address cannot be read.",
+                )
             })?),
         };
         signals.device = device.as_deref().map(key);
@@ -74,7 +85,13 @@ impl Signals {
 }
 
 /// The attempt as the scorer sees it.
-pub fn attempt(at: Timestamp, merchant: &Merchant, payment: &Payment, card: &CardFacts, context: &RiskContext) -> Attempt {
+pub fn attempt(
+    at: Timestamp,
+    merchant: &Merchant,
+    payment: &Payment,
+    card: &CardFacts,
+    context: &RiskContext,
+) -> Attempt {
     facts(at, merchant.book_id, payment.amount, &payment.currency, card, context)
 }
 
@@ -107,6 +124,8 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
             Decision::Allow => "allow",
             Decision::Review => "review",
             Decision::Block => "block",
+            // a decision this gateway cannot carry out yet is a person's to make
+            _ => "review",
         }
         .into(),
         score: verdict.score,
@@ -129,7 +148,9 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
 pub fn outcome(answer: &Result<Approval, Failure>) -> Outcome {
     match answer {
         Ok(_) => Outcome::Approved,
-        Err(Failure::Declined(decline)) => Outcome::Declined { code: kind(&decline.code, decline.decline_code.as_deref()) },
+        Err(Failure::Declined(decline)) => Outcome::Declined {
+            code: kind(&decline.code, decline.decline_code.as_deref()),
+        },
         Err(Failure::NotSent(_) | Failure::Unknown(_)) => Outcome::Unknown,
     }
 }
@@ -161,12 +182,22 @@ pub async fn rebuild(app: &App) -> Result<u64, ApiError> {
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         let charge: Charge = store::row(&row);
-        let facts = facts(charge.created_at, charge.book_id, charge.amount, &charge.currency, &charge.card, &charge.context);
+        let facts = facts(
+            charge.created_at,
+            charge.book_id,
+            charge.amount,
+            &charge.currency,
+            &charge.card,
+            &charge.context,
+        );
         let outcome = match charge.status {
             ChargeStatus::Succeeded | ChargeStatus::Voided => Outcome::Approved,
             ChargeStatus::Failed if charge.risk.decision == "block" => Outcome::Blocked,
             ChargeStatus::Failed => Outcome::Declined {
-                code: kind(charge.failure_code.as_deref().unwrap_or_default(), charge.decline_code.as_deref()),
+                code: kind(
+                    charge.failure_code.as_deref().unwrap_or_default(),
+                    charge.decline_code.as_deref(),
+                ),
             },
             ChargeStatus::Pending | ChargeStatus::Unknown => Outcome::Unknown,
         };
@@ -184,8 +215,8 @@ pub fn list_test_cards(app: &App) {
         ("pm_card_riskLevelHighest", List::Highest),
         ("pm_card_riskLevelElevated", List::Elevated),
     ] {
-        if let Some(card) = crate::vault::test_card(token) {
-            app.scorer.list(list, Subject::Card(key(&app.vault.facts(&card).fingerprint)), None);
+        if let Some(card) = app.vault.test_card(token) {
+            app.scorer.list(list, Subject::Card(key(&card.fingerprint)), None);
         }
     }
 }

@@ -96,7 +96,12 @@ impl ApiError {
 
     /// 503: nothing was accepted, try again.
     pub fn busy() -> Self {
-        let mut error = Self::new(503, "api_error", "overloaded", "The service is at capacity and accepted nothing. Retry after a moment.");
+        let mut error = Self::new(
+            503,
+            "api_error",
+            "overloaded",
+            "The service is at capacity and accepted nothing. Retry after a moment.",
+        );
         error.retry_after = Some(1);
         error.should_retry = Some(true);
         error
@@ -105,7 +110,12 @@ impl ApiError {
     /// 500: our fault. The cause goes to the log, not to the caller.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(cause = %cause, "internal error");
-        Self::new(500, "api_error", "", "Something went wrong on our side. The request can be repeated with the same Idempotency-Key.")
+        Self::new(
+            500,
+            "api_error",
+            "",
+            "Something went wrong on our side. The request can be repeated with the same Idempotency-Key.",
+        )
     }
 
     /// Adds a member to the envelope.
@@ -119,7 +129,13 @@ impl ApiError {
         let mut error = Map::new();
         if let Some(code) = &self.code {
             error.insert("code".into(), json!(code));
-            error.insert("doc_url".into(), json!(format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))));
+            error.insert(
+                "doc_url".into(),
+                json!(format!(
+                    "https://stripe.com/docs/error-codes/{}",
+                    code.replace('_', "-")
+                )),
+            );
         }
         error.insert("message".into(), json!(self.message));
         if let Some(param) = &self.param {
@@ -136,10 +152,15 @@ impl IntoResponse for ApiError {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], self.body()).into_response();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(retry) = self.should_retry {
-            response.headers_mut().insert("stripe-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
+            response.headers_mut().insert(
+                "stripe-should-retry",
+                HeaderValue::from_static(if retry { "true" } else { "false" }),
+            );
         }
         response
     }
@@ -180,10 +201,16 @@ impl From<Refused> for ApiError {
                 error.should_retry = Some(true);
                 error
             }
-            Refused::Ledger(refusal) => Self::invalid("balance_insufficient", "", format!("The ledger refuses this: {refusal}.")),
-            Refused::Constraint(name) => {
-                Self::invalid("invalid_state", "", format!("The database refuses this: it would break the rule {name}."))
-            }
+            Refused::Ledger(refusal) => Self::invalid(
+                "balance_insufficient",
+                "",
+                format!("The ledger refuses this: {refusal}."),
+            ),
+            Refused::Constraint(name) => Self::invalid(
+                "invalid_state",
+                "",
+                format!("The database refuses this: it would break the rule {name}."),
+            ),
             Refused::Busy => Self::busy(),
             Refused::OutcomeUnknown => {
                 let mut error = Self::new(
@@ -216,22 +243,29 @@ impl From<Rejection> for ApiError {
             Rejection::UnexpectedState { status } => Self::invalid(
                 "payment_intent_unexpected_state",
                 "",
-                format!("This PaymentIntent's status does not allow this: it is `{}`.", status.as_str()),
+                format!(
+                    "This PaymentIntent's status does not allow this: it is `{}`.",
+                    status.as_str()
+                ),
             ),
             Rejection::Disputed => Self::invalid(
                 "charge_disputed",
                 "",
                 "This charge has been charged back: it cannot be refunded while the network decides about its money.",
             ),
-            Rejection::AlreadyRefunded => {
-                Self::invalid("charge_already_refunded", "", "This charge has already been refunded in full.")
-            }
+            Rejection::AlreadyRefunded => Self::invalid(
+                "charge_already_refunded",
+                "",
+                "This charge has already been refunded in full.",
+            ),
             Rejection::TooMuch { available } => Self::invalid(
                 "amount_too_large",
                 "amount",
                 format!("The amount is greater than what is left: at most {available} (minor units) can be used."),
             ),
-            Rejection::NotPositive => Self::invalid("parameter_invalid_integer", "amount", "The amount must be at least 1."),
+            Rejection::NotPositive => {
+                Self::invalid("parameter_invalid_integer", "amount", "The amount must be at least 1.")
+            }
         }
     }
 }
@@ -239,5 +273,9 @@ impl From<Rejection> for ApiError {
 /// A caller's string, cut and made harmless before it is echoed.
 pub(crate) fn shown(text: &str) -> String {
     let cut: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
-    if crate::vault::contains_card_number(&cut) { "(redacted)".to_owned() } else { cut }
+    if crate::vault::contains_card_number(&cut) {
+        "(redacted)".to_owned()
+    } else {
+        cut
+    }
 }

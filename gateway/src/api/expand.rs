@@ -26,7 +26,9 @@ fn walk<'a>(
     known: &'a [Value],
 ) -> futures_util::future::BoxFuture<'a, Result<(), ApiError>> {
     Box::pin(async move {
-        let Some((first, rest)) = parts.split_first() else { return Ok(()) };
+        let Some((first, rest)) = parts.split_first() else {
+            return Ok(());
+        };
         if let Value::Array(items) = object {
             for item in items {
                 walk(call, item, parts, path, known).await?;
@@ -52,12 +54,19 @@ fn walk<'a>(
                 }
             }
         }
-        if slot.is_null() { Ok(()) } else { walk(call, slot, rest, path, known).await }
+        if slot.is_null() {
+            Ok(())
+        } else {
+            walk(call, slot, rest, path, known).await
+        }
     })
 }
 
 async fn fetch(call: &Call, reference: &str, known: &[Value]) -> Result<Option<Value>, ApiError> {
-    if let Some(object) = known.iter().find(|o| o.get("id").and_then(Value::as_str) == Some(reference)) {
+    if let Some(object) = known
+        .iter()
+        .find(|o| o.get("id").and_then(Value::as_str) == Some(reference))
+    {
         return Ok(Some(object.clone()));
     }
     object(call, reference).await
@@ -68,21 +77,27 @@ pub async fn object(call: &Call, reference: &str) -> Result<Option<Value>, ApiEr
     let client = call.app.reads.get().await?;
     let (client, book) = (&**client, call.book_id());
     Ok(match id::kind(reference) {
-        Some(id::prefix::PAYMENT) => store::get::<Payment>(client, book, reference).await?.map(|p| wire::payment_intent(&p)),
+        Some(id::prefix::PAYMENT) => store::get::<Payment>(client, book, reference)
+            .await?
+            .map(|p| wire::payment_intent(&p)),
         Some(id::prefix::CHARGE) => match store::get::<Charge>(client, book, reference).await? {
-            Some(charge) => {
-                store::get::<Payment>(client, book, &charge.payment_id).await?.map(|payment| wire::charge(&charge, &payment))
-            }
+            Some(charge) => store::get::<Payment>(client, book, &charge.payment_id)
+                .await?
+                .map(|payment| wire::charge(&charge, &payment)),
             None => None,
         },
-        Some(id::prefix::REFUND) => store::get::<Refund>(client, book, reference).await?.map(|r| wire::refund(&r)),
-        Some(id::prefix::CUSTOMER) => store::get::<Customer>(client, book, reference).await?.map(|c| wire::customer(&c)),
-        Some(id::prefix::PAYMENT_METHOD) => {
-            store::get::<PaymentMethod>(client, book, reference).await?.map(|m| wire::payment_method(&m))
-        }
-        Some(id::prefix::BALANCE_TRANSACTION) => {
-            store::get::<BalanceTransaction>(client, book, reference).await?.map(|t| wire::balance_transaction(&t, call.at))
-        }
+        Some(id::prefix::REFUND) => store::get::<Refund>(client, book, reference)
+            .await?
+            .map(|r| wire::refund(&r)),
+        Some(id::prefix::CUSTOMER) => store::get::<Customer>(client, book, reference)
+            .await?
+            .map(|c| wire::customer(&c)),
+        Some(id::prefix::PAYMENT_METHOD) => store::get::<PaymentMethod>(client, book, reference)
+            .await?
+            .map(|m| wire::payment_method(&m)),
+        Some(id::prefix::BALANCE_TRANSACTION) => store::get::<BalanceTransaction>(client, book, reference)
+            .await?
+            .map(|t| wire::balance_transaction(&t, call.at)),
         Some(id::prefix::REVIEW) => match store::get::<Review>(client, book, reference).await? {
             Some(review) => {
                 let charge = store::get::<Charge>(client, book, &review.charge_id).await?;

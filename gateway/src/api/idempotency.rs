@@ -13,7 +13,12 @@ use tokio_postgres::types::Type;
 pub const MAX_KEY: usize = 255;
 
 /// Binds a key to its request.
-pub fn key(text: &str, method: &str, path: &str, parameters: &super::params::Params) -> Result<IdempotencyKey, ApiError> {
+pub fn key(
+    text: &str,
+    method: &str,
+    path: &str,
+    parameters: &super::params::Params,
+) -> Result<IdempotencyKey, ApiError> {
     if text.is_empty() || text.chars().count() > MAX_KEY || text.chars().any(char::is_control) {
         return Err(ApiError::new(
             400,
@@ -47,7 +52,9 @@ pub async fn run(call: &Call, flow: impl Future<Output = Result<Answer, ApiError
     match flow.await {
         Err(error) if call.key.is_some() && !call.claimed() => match stored(call).await? {
             Some(answer) => Ok(answer),
-            None if error.key_taken => Err(ApiError::key_in_use(&call.key.as_ref().map(|k| k.text.clone()).unwrap_or_default())),
+            None if error.key_taken => Err(ApiError::key_in_use(
+                &call.key.as_ref().map(|k| k.text.clone()).unwrap_or_default(),
+            )),
             None => Err(error),
         },
         done => done,
@@ -93,7 +100,11 @@ pub async fn stored(call: &Call) -> Result<Option<Answer>, ApiError> {
         ));
     }
     match (request.status, request.body) {
-        (Some(status), Some(body)) => Ok(Some(Answer { status, body, replayed: true })),
+        (Some(status), Some(body)) => Ok(Some(Answer {
+            status,
+            body,
+            replayed: true,
+        })),
         _ if call.claimed() => Ok(None),
         _ => Err(ApiError::key_in_use(&key.text)),
     }

@@ -52,10 +52,17 @@ impl Params {
             let name = decode(name)?;
             let value = decode(value)?;
             let path = path_of(&name)?;
-            let leaf = if value.is_empty() { Node::Null } else { Node::Text(value) };
+            let leaf = if value.is_empty() {
+                Node::Null
+            } else {
+                Node::Text(value)
+            };
             insert(&mut root, &path, leaf, &name)?;
         }
-        Ok(Self { fields: lists(root), prefix: String::new() })
+        Ok(Self {
+            fields: lists(root),
+            prefix: String::new(),
+        })
     }
 
     /// Reads a JSON object. Duplicate keys, floats and other non-integers are refused.
@@ -68,7 +75,10 @@ impl Params {
             .and_then(|node| deserializer.end().map(|()| node))
             .map_err(|e| malformed(&format!("The JSON body cannot be read: {e}.")))?;
         match node {
-            Node::Map(fields) => Ok(Self { fields, prefix: String::new() }),
+            Node::Map(fields) => Ok(Self {
+                fields,
+                prefix: String::new(),
+            }),
             _ => Err(malformed("The JSON body must be an object.")),
         }
     }
@@ -77,7 +87,11 @@ impl Params {
     pub fn merge(&mut self, other: Params) -> Result<(), ApiError> {
         for (name, node) in other.fields {
             if self.fields.insert(name.clone(), node).is_some() {
-                return Err(ApiError::invalid("parameter_duplicate", &name, format!("The parameter {} was sent twice.", shown(&name))));
+                return Err(ApiError::invalid(
+                    "parameter_duplicate",
+                    &name,
+                    format!("The parameter {} was sent twice.", shown(&name)),
+                ));
             }
         }
         Ok(())
@@ -139,8 +153,14 @@ impl Params {
                 let param = self.param(name);
                 checked_text(text, &param).map(Some)
             }
-            Some(Node::Integer(_) | Node::Bool(_)) => Err(self.wrong(name, "parameter_invalid_string", "must be a string")),
-            Some(_) => Err(self.wrong(name, "parameter_invalid_string", "must be a string, not a group of values")),
+            Some(Node::Integer(_) | Node::Bool(_)) => {
+                Err(self.wrong(name, "parameter_invalid_string", "must be a string"))
+            }
+            Some(_) => Err(self.wrong(
+                name,
+                "parameter_invalid_string",
+                "must be a string, not a group of values",
+            )),
         }
     }
 
@@ -196,12 +216,22 @@ impl Params {
     /// An optional amount in minor units, from 1 to Stripe's limit.
     pub fn amount(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
         let param = self.param(name);
-        let Some(amount) = self.integer(name)? else { return Ok(None) };
+        let Some(amount) = self.integer(name)? else {
+            return Ok(None);
+        };
         if amount < 1 {
-            return Err(ApiError::invalid("parameter_invalid_integer", param, "This value must be greater than or equal to 1."));
+            return Err(ApiError::invalid(
+                "parameter_invalid_integer",
+                param,
+                "This value must be greater than or equal to 1.",
+            ));
         }
         if amount > MAX_AMOUNT {
-            return Err(ApiError::invalid("amount_too_large", param, format!("Amount must be no more than {MAX_AMOUNT} (minor units).")));
+            return Err(ApiError::invalid(
+                "amount_too_large",
+                param,
+                format!("Amount must be no more than {MAX_AMOUNT} (minor units)."),
+            ));
         }
         Ok(Some(amount))
     }
@@ -221,7 +251,10 @@ impl Params {
     pub fn group(&mut self, name: &str) -> Result<Option<Params>, ApiError> {
         match self.fields.remove(name) {
             None | Some(Node::Null) => Ok(None),
-            Some(Node::Map(fields)) => Ok(Some(Params { fields, prefix: self.param(name) })),
+            Some(Node::Map(fields)) => Ok(Some(Params {
+                fields,
+                prefix: self.param(name),
+            })),
             Some(_) => Err(self.wrong(name, "parameter_invalid_object", "must be an object")),
         }
     }
@@ -235,7 +268,11 @@ impl Params {
                 let mut texts = Vec::with_capacity(items.len());
                 for item in items {
                     let Node::Text(text) = item else {
-                        return Err(ApiError::invalid("parameter_invalid_string", param, "Every element must be a string."));
+                        return Err(ApiError::invalid(
+                            "parameter_invalid_string",
+                            param,
+                            "Every element must be a string.",
+                        ));
                     };
                     texts.push(checked_text(text, &param)?);
                 }
@@ -254,13 +291,21 @@ impl Params {
             Some(Node::Null) => Ok(Some(BTreeMap::from([(String::new(), None)]))),
             Some(Node::Map(fields)) => {
                 if fields.len() > 50 {
-                    return Err(ApiError::invalid("parameter_invalid_object", param, "Metadata can have at most 50 keys."));
+                    return Err(ApiError::invalid(
+                        "parameter_invalid_object",
+                        param,
+                        "Metadata can have at most 50 keys.",
+                    ));
                 }
                 let mut metadata = BTreeMap::new();
                 for (key, value) in fields {
                     let at = format!("{param}[{}]", shown(&key));
                     if key.is_empty() || key.chars().count() > 40 {
-                        return Err(ApiError::invalid("parameter_invalid_string", at, "A metadata key has 1 to 40 characters."));
+                        return Err(ApiError::invalid(
+                            "parameter_invalid_string",
+                            at,
+                            "A metadata key has 1 to 40 characters.",
+                        ));
                     }
                     checked_text(key.clone(), &at)?;
                     let value = match value {
@@ -268,11 +313,21 @@ impl Params {
                         Node::Text(text) => Some(text),
                         Node::Integer(number) => Some(number.to_string()),
                         Node::Bool(value) => Some(value.to_string()),
-                        _ => return Err(ApiError::invalid("parameter_invalid_string", at, "A metadata value must be a string.")),
+                        _ => {
+                            return Err(ApiError::invalid(
+                                "parameter_invalid_string",
+                                at,
+                                "A metadata value must be a string.",
+                            ));
+                        }
                     };
                     if let Some(text) = &value {
                         if text.chars().count() > 500 {
-                            return Err(ApiError::invalid("parameter_invalid_string", at, "A metadata value has at most 500 characters."));
+                            return Err(ApiError::invalid(
+                                "parameter_invalid_string",
+                                at,
+                                "A metadata value has at most 500 characters.",
+                            ));
                         }
                         checked_text(text.clone(), &at)?;
                     }
@@ -280,7 +335,11 @@ impl Params {
                 }
                 Ok(Some(metadata))
             }
-            Some(_) => Err(ApiError::invalid("parameter_invalid_object", param, "Metadata must be an object of strings.")),
+            Some(_) => Err(ApiError::invalid(
+                "parameter_invalid_object",
+                param,
+                "Metadata must be an object of strings.",
+            )),
         }
     }
 
@@ -290,7 +349,11 @@ impl Params {
         match self.fields.remove(name) {
             None | Some(Node::Null) => Ok(None),
             Some(node @ Node::Map(_)) => to_value(node, &param).map(Some),
-            Some(_) => Err(ApiError::invalid("parameter_invalid_object", param, "Must be an object.")),
+            Some(_) => Err(ApiError::invalid(
+                "parameter_invalid_object",
+                param,
+                "Must be an object.",
+            )),
         }
     }
 
@@ -299,7 +362,11 @@ impl Params {
         let paths = self.texts("expand")?.unwrap_or_default();
         for path in &paths {
             if path.split('.').count() > 4 {
-                return Err(ApiError::invalid("parameter_invalid_value", "expand", "You cannot expand more than 4 levels of a property."));
+                return Err(ApiError::invalid(
+                    "parameter_invalid_value",
+                    "expand",
+                    "You cannot expand more than 4 levels of a property.",
+                ));
             }
         }
         Ok(paths)
@@ -318,29 +385,52 @@ impl Params {
             None => Ok(()),
             Some(name) => {
                 let param = self.param(&shown(name));
-                Err(ApiError::invalid("parameter_unknown", param.clone(), format!("Received unknown parameter: {param}")))
+                Err(ApiError::invalid(
+                    "parameter_unknown",
+                    param.clone(),
+                    format!("Received unknown parameter: {param}"),
+                ))
             }
         }
     }
 
     /// The full bracket name of a parameter of this group.
     pub fn param(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}[{name}]", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}[{name}]", self.prefix)
+        }
     }
 
     fn wrong(&self, name: &str, code: &str, what: &str) -> ApiError {
-        ApiError::invalid(code, self.param(name), format!("Invalid {}: it {what}.", self.param(name)))
+        ApiError::invalid(
+            code,
+            self.param(name),
+            format!("Invalid {}: it {what}.", self.param(name)),
+        )
     }
 }
 
 /// Text that may be stored and shown: no control characters, no direction overrides, bounded, and no card number in it.
 fn checked_text(text: String, param: &str) -> Result<String, ApiError> {
     if text.len() > MAX_TEXT {
-        return Err(ApiError::invalid("parameter_invalid_string", param, format!("At most {MAX_TEXT} bytes are accepted.")));
+        return Err(ApiError::invalid(
+            "parameter_invalid_string",
+            param,
+            format!("At most {MAX_TEXT} bytes are accepted."),
+        ));
     }
-    let unwelcome = |c: char| (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let unwelcome = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+            || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
     if text.chars().any(unwelcome) {
-        return Err(ApiError::invalid("parameter_invalid_string", param, "Control and text-direction characters are not accepted."));
+        return Err(ApiError::invalid(
+            "parameter_invalid_string",
+            param,
+            "Control and text-direction characters are not accepted.",
+        ));
     }
     // Only the card group itself may carry a card number.
     if !param.contains("card]") && !param.ends_with("[number]") && crate::vault::contains_card_number(&text) {
@@ -359,7 +449,12 @@ fn to_value(node: Node, param: &str) -> Result<Value, ApiError> {
         Node::Text(text) => Value::String(checked_text(text, param)?),
         Node::Integer(number) => number.into(),
         Node::Bool(value) => value.into(),
-        Node::List(items) => Value::Array(items.into_iter().map(|n| to_value(n, param)).collect::<Result<_, _>>()?),
+        Node::List(items) => Value::Array(
+            items
+                .into_iter()
+                .map(|n| to_value(n, param))
+                .collect::<Result<_, _>>()?,
+        ),
         Node::Map(fields) => Value::Object(
             fields
                 .into_iter()
@@ -385,7 +480,9 @@ fn decode(text: &str) -> Result<String, ApiError> {
         match bytes[at] {
             b'+' => out.push(b' '),
             b'%' => {
-                let hex = text.get(at + 1..at + 3).filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
+                let hex = text
+                    .get(at + 1..at + 3)
+                    .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
                 let byte = hex.and_then(|h| u8::from_str_radix(h, 16).ok());
                 out.push(byte.ok_or_else(|| malformed("A percent-encoding in the body is broken."))?);
                 at += 2;
@@ -399,9 +496,19 @@ fn decode(text: &str) -> Result<String, ApiError> {
 
 /// `a[b][0]` -> `["a", "b", "0"]`.
 fn path_of(name: &str) -> Result<Vec<&str>, ApiError> {
-    let broken = || ApiError::invalid("parameter_unknown", shown(name), format!("Received unknown parameter: {}", shown(name)));
+    let broken = || {
+        ApiError::invalid(
+            "parameter_unknown",
+            shown(name),
+            format!("Received unknown parameter: {}", shown(name)),
+        )
+    };
     let Some(open) = name.find('[') else {
-        return if name.is_empty() || name.contains(']') { Err(broken()) } else { Ok(vec![name]) };
+        return if name.is_empty() || name.contains(']') {
+            Err(broken())
+        } else {
+            Ok(vec![name])
+        };
     };
     if open == 0 {
         return Err(broken());
@@ -414,19 +521,37 @@ fn path_of(name: &str) -> Result<Vec<&str>, ApiError> {
         path.push(&inner[..close]);
         rest = &inner[close + 1..];
         if path.len() > MAX_DEPTH {
-            return Err(ApiError::invalid("parameter_invalid_object", shown(path[0]), "Parameters are nested too deeply."));
+            return Err(ApiError::invalid(
+                "parameter_invalid_object",
+                shown(path[0]),
+                "Parameters are nested too deeply.",
+            ));
         }
     }
     Ok(path)
 }
 
 fn insert(fields: &mut BTreeMap<String, Node>, path: &[&str], leaf: Node, name: &str) -> Result<(), ApiError> {
-    let duplicate = || ApiError::invalid("parameter_duplicate", shown(name), format!("The parameter {} was sent twice.", shown(name)));
+    let duplicate = || {
+        ApiError::invalid(
+            "parameter_duplicate",
+            shown(name),
+            format!("The parameter {} was sent twice.", shown(name)),
+        )
+    };
     let (head, rest) = path.split_first().expect("a path has at least one part");
     // `a[]` appends: give the element the next index
-    let key = if head.is_empty() { fields.len().to_string() } else { (*head).to_owned() };
+    let key = if head.is_empty() {
+        fields.len().to_string()
+    } else {
+        (*head).to_owned()
+    };
     if rest.is_empty() {
-        return if fields.insert(key, leaf).is_some() { Err(duplicate()) } else { Ok(()) };
+        return if fields.insert(key, leaf).is_some() {
+            Err(duplicate())
+        } else {
+            Ok(())
+        };
     }
     match fields.entry(key).or_insert_with(|| Node::Map(BTreeMap::new())) {
         Node::Map(inner) => insert(inner, rest, leaf, name),
@@ -482,10 +607,14 @@ mod json {
             Ok(Node::Integer(v))
         }
         fn visit_u64<E: Error>(self, v: u64) -> Result<Node, E> {
-            i64::try_from(v).map(Node::Integer).map_err(|_| E::custom("a number is out of range"))
+            i64::try_from(v)
+                .map(Node::Integer)
+                .map_err(|_| E::custom("a number is out of range"))
         }
         fn visit_f64<E: Error>(self, _: f64) -> Result<Node, E> {
-            Err(E::custom("a number is not an integer; amounts are integers in minor units"))
+            Err(E::custom(
+                "a number is not an integer; amounts are integers in minor units",
+            ))
         }
         fn visit_str<E: Error>(self, v: &str) -> Result<Node, E> {
             Ok(Node::Text(v.to_owned()))
@@ -534,7 +663,18 @@ mod tests {
 
     #[test]
     fn bad_numbers_are_refused_with_the_parameter_named() {
-        for bad in ["1.0", "1e3", "+1", " 1", "-0", "0x10", "9223372036854775808", "NaN", "1_000", "１"] {
+        for bad in [
+            "1.0",
+            "1e3",
+            "+1",
+            " 1",
+            "-0",
+            "0x10",
+            "9223372036854775808",
+            "NaN",
+            "1_000",
+            "１",
+        ] {
             let error = form(&format!("amount={bad}")).amount("amount").expect_err(bad);
             assert_eq!(error.param.as_deref(), Some("amount"), "{bad}");
             assert_eq!(error.status, 400);
@@ -548,8 +688,15 @@ mod tests {
     #[test]
     fn json_is_as_strict() {
         for bad in [
-            r#"{"a":1,"a":2}"#, r#"{"a":1.0}"#, r#"{"a":1e3}"#, r#"{"a":NaN}"#, r#"{"a":"\ud800"}"#, r#"[1]"#, r#"{"a":1}x"#,
-            r#"{"a":9223372036854775808}"#, r#"{"a":[[[[[[[[[[1]]]]]]]]]]}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":1e3}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"[1]"#,
+            r#"{"a":1}x"#,
+            r#"{"a":9223372036854775808}"#,
+            r#"{"a":[[[[[[[[[[1]]]]]]]]]]}"#,
         ] {
             assert!(Params::from_json(bad.as_bytes()).is_err(), "{bad}");
         }
@@ -572,11 +719,23 @@ mod tests {
 
     #[test]
     fn duplicates_unknowns_and_broken_encodings_are_refused() {
-        for bad in ["a=1&a=2", "a[b]=1&a[b]=2", "a=1&a[b]=2", "%zz=1", "a=%ff", "a[b=1", "[a]=1", "a]=1"] {
+        for bad in [
+            "a=1&a=2",
+            "a[b]=1&a[b]=2",
+            "a=1&a[b]=2",
+            "%zz=1",
+            "a=%ff",
+            "a[b=1",
+            "[a]=1",
+            "a]=1",
+        ] {
             assert!(Params::from_form(bad.as_bytes()).is_err(), "{bad}");
         }
         let error = form("surprise[x]=1").finish().expect_err("unknown");
-        assert_eq!((error.code.as_deref(), error.param.as_deref()), (Some("parameter_unknown"), Some("surprise")));
+        assert_eq!(
+            (error.code.as_deref(), error.param.as_deref()),
+            (Some("parameter_unknown"), Some("surprise"))
+        );
     }
 
     #[test]

@@ -27,7 +27,9 @@ impl GatewayBatch {
     /// The batch with its one statement.
     pub fn new() -> Self {
         let parameters = (1..=slots()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
-        Self { sql: format!("SELECT gateway.commit({parameters})") }
+        Self {
+            sql: format!("SELECT gateway.commit({parameters})"),
+        }
     }
 }
 
@@ -95,19 +97,30 @@ impl Stop {
 impl GatewayBatch {
     /// Writes every unit that has no refusal yet.
     async fn write(&self, tx: &Client, units: &[Unit], answers: &[Option<Refused>]) -> Result<(), Stop> {
-        let live = || units.iter().zip(answers).filter(|(_, refused)| refused.is_none()).map(|(unit, _)| unit);
+        let live = || {
+            units
+                .iter()
+                .zip(answers)
+                .filter(|(_, refused)| refused.is_none())
+                .map(|(unit, _)| unit)
+        };
         let arguments = arguments(live());
-        let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
-            arguments.iter().map(|a| (a as &(dyn ToSql + Sync), Type::JSON)).collect();
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = arguments
+            .iter()
+            .map(|a| (a as &(dyn ToSql + Sync), Type::JSON))
+            .collect();
         let journals: Vec<&Journal> = live().flat_map(|unit| &unit.journals).collect();
         let rows = async {
             if arguments.iter().all(|a| a.0.is_none()) {
                 return Ok(());
             }
-            tx.query_typed(&self.sql, &parameters).await.map(drop).map_err(|error| match error.as_db_error() {
-                Some(db) if db.code().code() == REFUSED => Stop::Guards(db.detail().unwrap_or_default().to_owned()),
-                _ => Stop::Database(error),
-            })
+            tx.query_typed(&self.sql, &parameters)
+                .await
+                .map(drop)
+                .map_err(|error| match error.as_db_error() {
+                    Some(db) if db.code().code() == REFUSED => Stop::Guards(db.detail().unwrap_or_default().to_owned()),
+                    _ => Stop::Database(error),
+                })
         };
         let money = async {
             ledger::post::post(tx, &journals).await.map_err(|error| match error {
@@ -130,10 +143,19 @@ fn twice_in_batch(units: &[Unit]) -> Vec<Option<Refused>> {
             {
                 return Some(Refused::KeyTaken);
             }
-            if unit.rows.iter().any(|row| rows.contains(&(unit.book_id, row.table, row.id.as_str()))) {
+            if unit
+                .rows
+                .iter()
+                .any(|row| rows.contains(&(unit.book_id, row.table, row.id.as_str())))
+            {
                 return Some(Refused::conflict());
             }
-            keys.extend(unit.claim.iter().chain(&unit.answer).map(|keyed| (unit.book_id, keyed.key)));
+            keys.extend(
+                unit.claim
+                    .iter()
+                    .chain(&unit.answer)
+                    .map(|keyed| (unit.book_id, keyed.key)),
+            );
             rows.extend(unit.rows.iter().map(|row| (unit.book_id, row.table, row.id.as_str())));
             None
         })
@@ -165,7 +187,10 @@ impl ToSql for JsonText {
 }
 
 fn slots() -> usize {
-    2 + TABLES.iter().map(|shape| if shape.mutable.is_empty() { 1 } else { 2 }).sum::<usize>()
+    2 + TABLES
+        .iter()
+        .map(|shape| if shape.mutable.is_empty() { 1 } else { 2 })
+        .sum::<usize>()
 }
 
 /// One JSON array per parameter of `gateway.commit`, rows sorted by id so that two writers lock in one order.
@@ -212,13 +237,18 @@ fn array<'a>(items: impl Iterator<Item = &'a str>) -> JsonText {
 fn refuse_by_rows(units: &[Unit], answers: &mut [Option<Refused>], rows: &str) {
     let refused: HashSet<&str> = rows.lines().collect();
     let mut marked = false;
-    for (unit, answer) in units.iter().zip(answers.iter_mut()).filter(|(_, answer)| answer.is_none()) {
+    for (unit, answer) in units
+        .iter()
+        .zip(answers.iter_mut())
+        .filter(|(_, answer)| answer.is_none())
+    {
         let keyed = unit.claim.iter().chain(&unit.answer);
-        let key_taken = keyed.into_iter().any(|k| refused.contains(format!("request {} {}", unit.book_id, hex::encode(k.key.0)).as_str()));
-        let conflict = unit
-            .rows
-            .iter()
-            .any(|row| refused.contains(format!("{} {} {}", super::table_name(row.table), unit.book_id, row.id).as_str()));
+        let key_taken = keyed
+            .into_iter()
+            .any(|k| refused.contains(format!("request {} {}", unit.book_id, hex::encode(k.key.0)).as_str()));
+        let conflict = unit.rows.iter().any(|row| {
+            refused.contains(format!("{} {} {}", super::table_name(row.table), unit.book_id, row.id).as_str())
+        });
         if key_taken {
             *answer = Some(Refused::KeyTaken);
         } else if conflict {
@@ -228,6 +258,9 @@ fn refuse_by_rows(units: &[Unit], answers: &mut [Option<Refused>], rows: &str) {
     }
     if !marked {
         // Cannot happen while `gateway.commit` and this list are made from one table; if it does, nobody may wait for ever.
-        answers.iter_mut().filter(|a| a.is_none()).for_each(|a| *a = Some(Refused::conflict()));
+        answers
+            .iter_mut()
+            .filter(|a| a.is_none())
+            .for_each(|a| *a = Some(Refused::conflict()));
     }
 }

@@ -59,7 +59,10 @@ pub struct Committer {
 impl Committer {
     /// Starts the writers.
     pub fn start(config: tokio_postgres::Config, options: Options) -> Self {
-        Self { group: GroupCommitter::start(GatewayBatch::new(), config, options), events: Arc::new(Notify::new()) }
+        Self {
+            group: GroupCommitter::start(GatewayBatch::new(), config, options),
+            events: Arc::new(Notify::new()),
+        }
     }
 
     /// Commits a unit; returns after COMMIT has answered.
@@ -72,7 +75,9 @@ impl Committer {
                 }
                 answer
             }
-            Err(SubmitError::QueueFull | SubmitError::Closed | SubmitError::Unavailable | SubmitError::Contended) => Err(Refused::Busy),
+            Err(SubmitError::QueueFull | SubmitError::Closed | SubmitError::Unavailable | SubmitError::Contended) => {
+                Err(Refused::Busy)
+            }
             Err(SubmitError::Unknown) => Err(Refused::OutcomeUnknown),
             Err(SubmitError::Database(error)) => Err(match error.as_db_error().and_then(|db| db.constraint()) {
                 Some(constraint) => Refused::Constraint(constraint.to_owned()),
@@ -99,5 +104,8 @@ pub async fn install(client: &impl tokio_postgres::GenericClient) -> Result<(), 
 
 pub(crate) fn table_name(table: Table) -> &'static str {
     // TABLES has every variant: its own test says so.
-    table::TABLES.iter().find(|shape| shape.table == table).map_or("", |shape| shape.name)
+    table::TABLES
+        .iter()
+        .find(|shape| shape.table == table)
+        .map_or("", |shape| shape.name)
 }

@@ -20,8 +20,13 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        let bytes = text.strip_prefix("\\x").and_then(|h| hex::decode(h).ok()).and_then(|b| b.try_into().ok());
-        bytes.map(Digest).ok_or_else(|| serde::de::Error::custom("not a 16-byte digest"))
+        let bytes = text
+            .strip_prefix("\\x")
+            .and_then(|h| hex::decode(h).ok())
+            .and_then(|b| b.try_into().ok());
+        bytes
+            .map(Digest)
+            .ok_or_else(|| serde::de::Error::custom("not a 16-byte digest"))
     }
 }
 
@@ -49,7 +54,16 @@ pub struct Request {
 impl Request {
     /// A request known by its key alone, whose answer a crash left owing.
     pub fn owed(book_id: i64, key: Digest, at: jiff::Timestamp) -> Self {
-        Self { book_id, key, digest: Digest([0; 16]), path: String::new(), object_id: None, status: None, body: None, created_at: at }
+        Self {
+            book_id,
+            key,
+            digest: Digest([0; 16]),
+            path: String::new(),
+            object_id: None,
+            status: None,
+            body: None,
+            created_at: at,
+        }
     }
 
     /// The same with its answer.
@@ -88,25 +102,42 @@ pub(super) struct Write {
 impl Unit {
     /// An empty unit for one merchant's book.
     pub fn new(book_id: i64) -> Self {
-        Self { book_id, claim: None, answer: None, rows: Vec::new(), journals: Vec::new() }
+        Self {
+            book_id,
+            claim: None,
+            answer: None,
+            rows: Vec::new(),
+            journals: Vec::new(),
+        }
     }
 
     /// Claims an idempotency key; refused as [`Refused::KeyTaken`](super::Refused) if anyone had it before. With status
     /// and body set, claim and answer are one row.
     pub fn claim(mut self, request: &Request) -> Self {
-        self.claim = Some(Keyed { key: request.key, json: json(request) });
+        self.claim = Some(Keyed {
+            key: request.key,
+            json: json(request),
+        });
         self
     }
 
     /// Stores the answer of a request claimed by an earlier unit.
     pub fn answer(mut self, request: &Request) -> Self {
-        self.answer = Some(Keyed { key: request.key, json: json(request) });
+        self.answer = Some(Keyed {
+            key: request.key,
+            json: json(request),
+        });
         self
     }
 
     /// Adds a new row; refused as a conflict if its key exists.
     pub fn insert<R: Row>(mut self, row: &R) -> Self {
-        self.rows.push(Write { table: R::TABLE, new: true, id: row.id().to_owned(), json: json(row) });
+        self.rows.push(Write {
+            table: R::TABLE,
+            new: true,
+            id: row.id().to_owned(),
+            json: json(row),
+        });
         self
     }
 
@@ -114,7 +145,12 @@ impl Unit {
     /// row in hand carries the new version afterwards.
     pub fn update<R: Versioned>(mut self, row: &mut R) -> Self {
         *row.version_mut() += 1;
-        self.rows.push(Write { table: R::TABLE, new: false, id: row.id().to_owned(), json: json(row) });
+        self.rows.push(Write {
+            table: R::TABLE,
+            new: false,
+            id: row.id().to_owned(),
+            json: json(row),
+        });
         self
     }
 

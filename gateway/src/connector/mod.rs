@@ -96,9 +96,14 @@ pub enum Found {
     /// authorized and not captured
     Authorized(Approval),
     /// the money was taken; minor units
-    Captured { approval: Approval, amount: i64 },
+    Captured {
+        approval: Approval,
+        amount: i64,
+    },
     Declined(Decline),
-    Voided { acquirer_id: String },
+    Voided {
+        acquirer_id: String,
+    },
 }
 
 /// What an inquiry after a refund found.
@@ -106,9 +111,16 @@ pub enum Found {
 #[allow(missing_docs)]
 pub enum FoundRefund {
     Nothing,
-    Pending { acquirer_id: String },
-    Succeeded { acquirer_id: String },
-    Failed { acquirer_id: String, reason: Option<String> },
+    Pending {
+        acquirer_id: String,
+    },
+    Succeeded {
+        acquirer_id: String,
+    },
+    Failed {
+        acquirer_id: String,
+        reason: Option<String>,
+    },
 }
 
 /// A refund that the acquirer accepted.
@@ -125,11 +137,22 @@ pub struct RefundAccepted {
 #[allow(missing_docs)]
 pub enum Report {
     /// a payment changed (by our reference when the acquirer carries it): ask for its truth
-    Payment { reference: Option<String>, acquirer_id: String },
+    Payment {
+        reference: Option<String>,
+        acquirer_id: String,
+    },
     /// a refund changed
-    Refund { reference: Option<String>, acquirer_id: String, succeeded: Option<bool>, failure_reason: Option<String> },
+    Refund {
+        reference: Option<String>,
+        acquirer_id: String,
+        succeeded: Option<bool>,
+        failure_reason: Option<String>,
+    },
     /// a dispute changed; `kind` says what is new
-    Dispute { kind: DisputeReport, dispute: AcquirerDispute },
+    Dispute {
+        kind: DisputeReport,
+        dispute: AcquirerDispute,
+    },
     /// nothing we act on
     Ignored,
 }
@@ -174,7 +197,12 @@ pub trait Connector: Send + Sync + 'static {
     /// Authorizes, and captures too when asked.
     fn authorize<'a>(&'a self, request: &'a Authorize) -> BoxFuture<'a, Result<Approval, Failure>>;
     /// Captures an authorized payment once, in full or in part; `reference` is the idempotency key.
-    fn capture<'a>(&'a self, reference: &'a str, acquirer_id: &'a str, amount: i64) -> BoxFuture<'a, Result<Approval, Failure>>;
+    fn capture<'a>(
+        &'a self,
+        reference: &'a str,
+        acquirer_id: &'a str,
+        amount: i64,
+    ) -> BoxFuture<'a, Result<Approval, Failure>>;
     /// Releases an authorized payment.
     fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
     /// Returns money of a captured payment; `reference` is our refund's id.
@@ -186,9 +214,14 @@ pub trait Connector: Send + Sync + 'static {
         reason: Option<&'a str>,
     ) -> BoxFuture<'a, Result<RefundAccepted, Failure>>;
     /// Asks what became of an attempt: by the acquirer's id when known, else by our reference. Never has an effect.
-    fn inquire<'a>(&'a self, reference: &'a str, acquirer_id: Option<&'a str>) -> BoxFuture<'a, Result<Found, Failure>>;
+    fn inquire<'a>(&'a self, reference: &'a str, acquirer_id: Option<&'a str>)
+    -> BoxFuture<'a, Result<Found, Failure>>;
     /// Asks what became of a refund of this payment. Never has an effect.
-    fn inquire_refund<'a>(&'a self, reference: &'a str, payment_acquirer_id: &'a str) -> BoxFuture<'a, Result<FoundRefund, Failure>>;
+    fn inquire_refund<'a>(
+        &'a self,
+        reference: &'a str,
+        payment_acquirer_id: &'a str,
+    ) -> BoxFuture<'a, Result<FoundRefund, Failure>>;
     /// Sends evidence for a dispute; `fields` are Stripe's evidence fields.
     fn submit_evidence<'a>(
         &'a self,
@@ -198,9 +231,18 @@ pub trait Connector: Send + Sync + 'static {
         submit: bool,
     ) -> BoxFuture<'a, Result<AcquirerDispute, Failure>>;
     /// Accepts a dispute: irreversible, it is lost.
-    fn close_dispute<'a>(&'a self, reference: &'a str, dispute_acquirer_id: &'a str) -> BoxFuture<'a, Result<AcquirerDispute, Failure>>;
+    fn close_dispute<'a>(
+        &'a self,
+        reference: &'a str,
+        dispute_acquirer_id: &'a str,
+    ) -> BoxFuture<'a, Result<AcquirerDispute, Failure>>;
     /// Proves that a callback is the acquirer's own and gives its id, type and what it reports.
-    fn parse_callback(&self, headers: &http::HeaderMap, body: &[u8], now: jiff::Timestamp) -> Result<Callback, CallbackRefused>;
+    fn parse_callback(
+        &self,
+        headers: &http::HeaderMap,
+        body: &[u8],
+        now: jiff::Timestamp,
+    ) -> Result<Callback, CallbackRefused>;
     /// The report inside a callback that was proven and stored earlier.
     fn report(&self, payload: &str) -> Result<Report, String>;
 }
@@ -236,7 +278,10 @@ impl Registry {
     /// A registry of these; the first takes new payments.
     pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Self {
         let primary = connectors.first().map(|c| c.name());
-        Self { connectors: connectors.into_iter().map(|c| (c.name(), c)).collect(), primary }
+        Self {
+            connectors: connectors.into_iter().map(|c| (c.name(), c)).collect(),
+            primary,
+        }
     }
 
     /// The connector for new payments.

@@ -25,22 +25,24 @@ pub struct Books<'a> {
 impl Books<'_> {
     /// An account that exists once per book and currency.
     pub fn account(&self, chart: Chart) -> AccountName {
-        AccountName::new(chart, None, self.currency)
+        AccountName::of(chart, self.currency)
     }
 
     /// An account that exists once per acquirer.
-    pub fn at_acquirer(&self, chart: Chart) -> AccountName {
+    pub fn at_acquirer(&self, chart: Chart) -> Result<AccountName, Refusal> {
         AccountName::new(chart, Some(self.connector), self.currency)
     }
 
     /// A journal with this code about this object.
     pub fn draft(&self, code: JournalCode, reference: &str) -> Draft {
-        Draft::new(self.book, code, self.at).id(Uuid::now_v7()).reference(reference)
+        Draft::new(self.book, code, self.at)
+            .id(Uuid::now_v7())
+            .reference(reference)
     }
 
     /// Every account that payments, refunds and disputes of this merchant at this acquirer can touch: opened before
     /// the first posting.
-    pub fn accounts(&self) -> Vec<AccountName> {
+    pub fn accounts(&self) -> Result<Vec<AccountName>, Refusal> {
         let own = [
             Chart::MerchantPending,
             Chart::MerchantAvailable,
@@ -53,32 +55,58 @@ impl Books<'_> {
             Chart::ChargebackLoss,
         ];
         let acquirer = [Chart::AcquirerReceivable, Chart::ChargebackContested];
-        own.into_iter().map(|c| self.account(c)).chain(acquirer.into_iter().map(|c| self.at_acquirer(c))).collect()
+        own.into_iter()
+            .map(|c| Ok(self.account(c)))
+            .chain(acquirer.into_iter().map(|c| self.at_acquirer(c)))
+            .collect()
     }
 
     /// J01: authorized, pending in both accounts until captured, voided or expired. The journal's id is the hold's.
     pub fn authorized(&self, charge: &Charge, expires_at: Timestamp) -> Result<Journal, Refusal> {
         self.draft(JournalCode::J01, &charge.id)
-            .hold(self.at_acquirer(Chart::AcquirerReceivable), self.account(Chart::MerchantPending), charge.amount, expires_at)
+            .hold(
+                self.at_acquirer(Chart::AcquirerReceivable)?,
+                self.account(Chart::MerchantPending),
+                charge.amount,
+                expires_at,
+            )
             .balance()
     }
 
     /// J02: voided or expired: what is left of the hold is released.
     pub fn voided(&self, charge: &Charge, hold: Uuid, amount: i64) -> Result<Journal, Refusal> {
         self.draft(JournalCode::J02, &charge.id)
-            .consume(hold, self.at_acquirer(Chart::AcquirerReceivable), self.account(Chart::MerchantPending), amount, None)
+            .consume(
+                hold,
+                self.at_acquirer(Chart::AcquirerReceivable)?,
+                self.account(Chart::MerchantPending),
+                amount,
+                None,
+            )
             .balance()
     }
 
     /// J03, and J04 when there is a fee: captured. Of a hold, the captured part is used and the rest released.
     pub fn captured(&self, charge: &Charge, amount: i64, fee: i64) -> Result<Vec<Journal>, Refusal> {
-        let (receivable, pending) = (self.at_acquirer(Chart::AcquirerReceivable), self.account(Chart::MerchantPending));
+        let (receivable, pending) = (
+            self.at_acquirer(Chart::AcquirerReceivable)?,
+            self.account(Chart::MerchantPending),
+        );
         let mut draft = self.draft(JournalCode::J03, &charge.id);
         if let Some(hold) = charge.hold_id {
             let rest = charge.amount - amount;
-            draft = draft.consume(hold, receivable.clone(), pending.clone(), amount, (rest > 0).then_some(rest));
+            draft = draft.consume(
+                hold,
+                receivable.clone(),
+                pending.clone(),
+                amount,
+                (rest > 0).then_some(rest),
+            );
         }
-        let capture = draft.debit(receivable, amount).credit(pending.clone(), amount).balance()?;
+        let capture = draft
+            .debit(receivable, amount)
+            .credit(pending.clone(), amount)
+            .balance()?;
         if fee == 0 {
             return Ok(vec![capture]);
         }
@@ -102,7 +130,7 @@ impl Books<'_> {
     pub fn refund_confirmed(&self, refund: &Refund) -> Result<Journal, Refusal> {
         self.draft(JournalCode::J08b, &refund.id)
             .debit(self.account(Chart::RefundPayable), refund.amount)
-            .credit(self.at_acquirer(Chart::AcquirerReceivable), refund.amount)
+            .credit(self.at_acquirer(Chart::AcquirerReceivable)?, refund.amount)
             .balance()
     }
 
@@ -111,7 +139,7 @@ impl Books<'_> {
     pub fn refund_failed(&self, refund: &Refund, was_confirmed: bool) -> Result<Journal, Refusal> {
         let draft = self.draft(JournalCode::J09, &refund.id);
         let draft = if was_confirmed {
-            draft.debit(self.at_acquirer(Chart::AcquirerReceivable), refund.amount)
+            draft.debit(self.at_acquirer(Chart::AcquirerReceivable)?, refund.amount)
         } else {
             draft.debit(self.account(Chart::RefundPayable), refund.amount)
         };
@@ -126,7 +154,11 @@ impl Books<'_> {
         ] {
             if amount > 0 {
                 let account = self.account(chart);
-                draft = if take { draft.debit(account, amount) } else { draft.credit(account, amount) };
+                draft = if take {
+                    draft.debit(account, amount)
+                } else {
+                    draft.credit(account, amount)
+                };
             }
         }
         draft

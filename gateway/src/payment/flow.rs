@@ -7,16 +7,16 @@
 //!
 //! It must never call an acquirer before A, and never end an attempt as failed because it does not know.
 
-use super::accounting::{self, Books};
+use super::accounting::Books;
 use super::instrument::{Instrument, Source};
 use super::rows::*;
 use super::state::{self, Fact};
 use super::store;
 use super::sweep;
 use crate::api::error::ApiError;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{Approval, Authorize, Decline, Failure};
+use crate::connector::{Approval, Authorize, Decline, Failure, Found};
 use crate::{id, risk, wire};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -52,7 +52,11 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
         book_id: call.book_id(),
         id: id::new(id::prefix::PAYMENT),
         version: 1,
-        status: if instrument.is_some() { Status::RequiresConfirmation } else { Status::RequiresPaymentMethod },
+        status: if instrument.is_some() {
+            Status::RequiresConfirmation
+        } else {
+            Status::RequiresPaymentMethod
+        },
         operation: None,
         operation_amount: None,
         amount: new.amount,
@@ -74,7 +78,10 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
     let created = call.event("payment_intent.created", &wire::payment_intent(&payment));
     let unit = Unit::new(call.book_id()).insert(&created);
     if !new.confirm {
-        let unit = instrument.iter().filter(|i| i.fresh).fold(unit, |unit, i| unit.insert(&i.method));
+        let unit = instrument
+            .iter()
+            .filter(|i| i.fresh)
+            .fold(unit, |unit, i| unit.insert(&i.method));
         let answer = answer(call, &payment, &[]).await?;
         let unit = unit.insert(&payment);
         call.app.commit(claim(call, unit, &payment.id, Some(&answer))).await?;
@@ -92,7 +99,12 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
 }
 
 /// Confirms a payment that was created without, or whose last attempt was declined.
-pub async fn confirm(call: &Call, payment_id: &str, source: Option<Source>, signals: risk::Signals) -> Result<Answer, ApiError> {
+pub async fn confirm(
+    call: &Call,
+    payment_id: &str,
+    source: Option<Source>,
+    signals: risk::Signals,
+) -> Result<Answer, ApiError> {
     call.merchant.may_charge()?;
     let mut payment = load(call, payment_id).await?;
     let source = match source.or_else(|| payment.payment_method_id.clone().map(Source::Id)) {
@@ -125,7 +137,7 @@ pub async fn capture(call: &Call, payment_id: &str, amount: Option<i64>) -> Resu
     let amount = payment.operation_amount.unwrap_or(payment.amount);
     let connector = call.app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let outcome = connector.capture(&format!("{}:capture", charge.id), &acquirer_id, amount).await;
+    let outcome = at_acquirer(connector.capture(&format!("{}:capture", charge.id), &acquirer_id, amount)).await;
     settle_capture(call, payment, charge, outcome.map(|_| ()), Asker::Caller).await
 }
 
@@ -134,13 +146,20 @@ pub async fn cancel(call: &Call, payment_id: &str, reason: Option<String>) -> Re
     for _ in 0..RETRIES {
         let payment = load(call, payment_id).await?;
         if payment.status == Status::RequiresCapture {
-            let (payment, charge) = begin_operation(call, payment_id, |_| Fact::VoidStarted { reason: reason.clone() }).await?;
+            let (payment, charge) =
+                begin_operation(call, payment_id, |_| Fact::VoidStarted { reason: reason.clone() }).await?;
             let connector = call.app.connector(&charge.connector)?;
             let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-            let outcome = connector.void(&format!("{}:void", charge.id), &acquirer_id).await;
+            let outcome = at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await;
             return settle_void(call, payment, charge, outcome, Asker::Caller).await;
         }
-        let mut next = state::apply(&payment, &Fact::Canceled { at: call.at, reason: reason.clone() })?;
+        let mut next = state::apply(
+            &payment,
+            &Fact::Canceled {
+                at: call.at,
+                reason: reason.clone(),
+            },
+        )?;
         let unit = Unit::new(call.book_id()).update(&mut next);
         let unit = unit.insert(&call.event("payment_intent.canceled", &wire::payment_intent(&next)));
         let answer = answer(call, &next, &[]).await?;
@@ -153,7 +172,11 @@ pub async fn cancel(call: &Call, payment_id: &str, reason: Option<String>) -> Re
 }
 
 /// Changes what describes a payment, and the amount while nothing was attempted.
-pub async fn update(call: &Call, payment_id: &str, change: impl Fn(&mut Payment) -> Result<(), ApiError>) -> Result<Answer, ApiError> {
+pub async fn update(
+    call: &Call,
+    payment_id: &str,
+    change: impl Fn(&mut Payment) -> Result<(), ApiError>,
+) -> Result<Answer, ApiError> {
     for _ in 0..RETRIES {
         let mut payment = load(call, payment_id).await?;
         change(&mut payment)?;
@@ -186,15 +209,24 @@ struct Attempt {
 
 impl Attempt {
     /// Assesses the attempt and moves the payment to `processing`, in memory.
-    fn begin(call: &Call, payment: &mut Payment, instrument: Instrument, signals: &risk::Signals) -> Result<Self, ApiError> {
+    fn begin(
+        call: &Call,
+        payment: &mut Payment,
+        instrument: Instrument,
+        signals: &risk::Signals,
+    ) -> Result<Self, ApiError> {
         let app = &call.app;
         let charge_id = id::new(id::prefix::CHARGE);
-        let started = Fact::AttemptStarted { charge_id: charge_id.clone(), payment_method_id: instrument.method.id.clone() };
+        let started = Fact::AttemptStarted {
+            charge_id: charge_id.clone(),
+            payment_method_id: instrument.method.id.clone(),
+        };
         *payment = state::apply(payment, &started)?;
         let context = signals.context(payment, instrument.cvc.is_some());
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
         let verdict = app.scorer.assess(&facts);
-        let review = verdict.decision == anomaly::Decision::Review;
+        let risk = risk::stored(&verdict);
+        let review = risk.decision == "review";
         let charge = Charge {
             book_id: payment.book_id,
             id: charge_id,
@@ -220,26 +252,40 @@ impl Attempt {
             decline_code: None,
             failure_message: None,
             card: instrument.method.card.clone(),
-            risk: risk::stored(&verdict),
+            risk,
             context,
             request_key: call.key.as_ref().map(|k| k.key),
             swept: 0,
             check_at: Some(call.at + app.sweep_after),
             created_at: call.at,
         };
-        Ok(Self { charge, instrument, verdict, facts })
+        Ok(Self {
+            charge,
+            instrument,
+            verdict,
+            facts,
+        })
     }
 
     /// A, call, B.
     async fn run(mut self, call: &Call, mut payment: Payment, unit: Unit, new: bool) -> Result<Answer, ApiError> {
         let app = &call.app;
-        let unit = if self.instrument.fresh { unit.insert(&self.instrument.method) } else { unit };
+        let unit = if self.instrument.fresh {
+            unit.insert(&self.instrument.method)
+        } else {
+            unit
+        };
         if self.verdict.decision == anomaly::Decision::Block {
             return self.block(call, payment, unit, new).await;
         }
-        let unit = if new { unit.insert(&payment) } else { unit.update(&mut payment) };
+        let unit = if new {
+            unit.insert(&payment)
+        } else {
+            unit.update(&mut payment)
+        };
         app.open_accounts(&payment, &self.charge.connector).await?;
-        app.commit(claim(call, unit.insert(&self.charge), &payment.id, None)).await?;
+        app.commit(claim(call, unit.insert(&self.charge), &payment.id, None))
+            .await?;
         call.mark_claimed();
 
         let request = Authorize {
@@ -250,7 +296,8 @@ impl Attempt {
             capture: self.charge.capture_wanted,
             statement_descriptor: payment.details.statement_descriptor.clone(),
         };
-        let outcome = app.connector(&self.charge.connector)?.authorize(&request).await;
+        let connector = app.connector(&self.charge.connector)?;
+        let outcome = at_acquirer(connector.authorize(&request)).await;
         app.scorer.observe(&self.facts, risk::outcome(&outcome));
         settle_authorization(call, payment, self.charge, outcome, Asker::Caller).await
     }
@@ -267,8 +314,14 @@ impl Attempt {
         };
         let (mut next, charge) = declined(&payment, &self.charge, &decline)?;
         let (answer, events) = decline_answer(call, &next, &charge, &self.instrument.method, &decline);
-        let unit = if new { unit.insert(&next) } else { unit.update(&mut next) };
-        let unit = events.iter().fold(unit.insert(&charge), |unit, event| unit.insert(event));
+        let unit = if new {
+            unit.insert(&next)
+        } else {
+            unit.update(&mut next)
+        };
+        let unit = events
+            .iter()
+            .fold(unit.insert(&charge), |unit, event| unit.insert(event));
         call.app.commit(claim(call, unit, &next.id, Some(&answer))).await?;
         Ok(answer)
     }
@@ -299,13 +352,16 @@ pub async fn settle_authorization(
                     _ => unreachable_acquirer(),
                 };
                 let (mut next, mut failed) = declined(&payment, &charge, &decline)?;
+                if asker == Asker::Sweep && decline.acquirer_id.is_none() {
+                    failed.check_at = Some(call.app.clock.now() + sweep::WATCH_LATE_FOR);
+                }
                 let method = load_method(call, &charge.payment_method_id).await?;
                 let unit = Unit::new(call.book_id()).update(&mut next).update(&mut failed);
                 let (answer, events) = decline_answer(call, &next, &failed, &method, &decline);
                 (events.iter().fold(unit, |unit, event| unit.insert(event)), answer)
             }
         };
-        let unit = match &owed {
+        let unit = match owed {
             Some(request) => unit.answer(&request.answered(&payment.id, &answer)),
             None => unit,
         };
@@ -321,7 +377,12 @@ pub async fn settle_authorization(
     Err(Refused::conflict().into())
 }
 
-async fn approved(call: &Call, payment: &Payment, charge: &Charge, approval: &Approval) -> Result<(Unit, Answer), ApiError> {
+async fn approved(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    approval: &Approval,
+) -> Result<(Unit, Answer), ApiError> {
     let mut charge = charge.clone();
     charge.status = ChargeStatus::Succeeded;
     settle(&mut charge);
@@ -338,13 +399,18 @@ async fn approved(call: &Call, payment: &Payment, charge: &Charge, approval: &Ap
         closed_reason: None,
         created_at: call.app.clock.now(),
     });
-    let fact = Fact::Approved { captured: approval.captured, review_id: review.as_ref().map(|r| r.id.clone()) };
+    let fact = Fact::Approved {
+        captured: approval.captured,
+        review_id: review.as_ref().map(|r| r.id.clone()),
+    };
     let mut next = state::apply(payment, &fact)?;
-    let books = books(call, payment, &charge.connector)?;
+    let connector = charge.connector.clone();
+    let books = books(call, payment, &connector)?;
     let mut unit = Unit::new(call.book_id());
     let mut transaction = None;
     if approval.captured {
-        let (row, journals) = capture_entries(call, &books, &mut charge, charge.amount)?;
+        let amount = charge.amount;
+        let (row, journals) = capture_entries(call, &books, &mut charge, amount)?;
         unit = unit.journals(journals).insert(&row);
         transaction = Some(row);
     } else {
@@ -356,7 +422,11 @@ async fn approved(call: &Call, payment: &Payment, charge: &Charge, approval: &Ap
     unit = unit.update(&mut next).update(&mut charge);
     let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
     unit = unit.insert(&call.event("charge.succeeded", &attempt));
-    let r#type = if approval.captured { "payment_intent.succeeded" } else { "payment_intent.amount_capturable_updated" };
+    let r#type = if approval.captured {
+        "payment_intent.succeeded"
+    } else {
+        "payment_intent.amount_capturable_updated"
+    };
     unit = unit.insert(&call.event(r#type, &intent));
     let mut known = vec![attempt];
     if let Some(row) = &transaction {
@@ -427,7 +497,10 @@ fn decline_answer(
     if decline.decline_code.is_none() {
         error.more.shift_remove("decline_code");
     }
-    let events = [call.event("charge.failed", &wire::charge(charge, payment)), call.event("payment_intent.payment_failed", &intent)];
+    let events = [
+        call.event("charge.failed", &wire::charge(charge, payment)),
+        call.event("payment_intent.payment_failed", &intent),
+    ];
     (Answer::refusal(&error), events)
 }
 
@@ -447,12 +520,16 @@ pub async fn settle_capture(
         let (unit, answer) = match &outcome {
             Ok(()) => {
                 let mut next = state::apply(&payment, &Fact::Captured { amount })?;
-                let mut charge = charge.clone();
-                settle(&mut charge);
                 let books = books(call, &payment, &charge.connector)?;
-                let (row, journals) = capture_entries(call, &books, &mut charge, amount)?;
-                let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge).insert(&row).journals(journals);
-                let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
+                let mut captured = charge.clone();
+                settle(&mut captured);
+                let (row, journals) = capture_entries(call, &books, &mut captured, amount)?;
+                let unit = Unit::new(call.book_id())
+                    .update(&mut next)
+                    .update(&mut captured)
+                    .insert(&row)
+                    .journals(journals);
+                let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&captured, &next));
                 let unit = unit.insert(&call.event("charge.captured", &attempt));
                 let unit = unit.insert(&call.event("payment_intent.succeeded", &intent));
                 let answer = answer_with(call, intent, &[attempt, wire::balance_transaction(&row, call.at)]).await?;
@@ -463,7 +540,10 @@ pub async fn settle_capture(
                 tracing::warn!(payment = payment.id, reason, "outcome of capture unknown");
                 let mut charge = charge.clone();
                 ask_again(call, &mut charge);
-                (Unit::new(call.book_id()).update(&mut charge), answer(call, &payment, &[]).await?)
+                (
+                    Unit::new(call.book_id()).update(&mut charge),
+                    answer(call, &payment, &[]).await?,
+                )
             }
             Err(failure) => {
                 let mut next = state::apply(&payment, &Fact::CaptureRefused)?;
@@ -498,7 +578,12 @@ pub async fn settle_void(
         }
         let (unit, answer) = match &outcome {
             Ok(()) => {
-                let mut next = state::apply(&payment, &Fact::Voided { at: call.app.clock.now() })?;
+                let mut next = state::apply(
+                    &payment,
+                    &Fact::Voided {
+                        at: call.app.clock.now(),
+                    },
+                )?;
                 let mut voided = charge.clone();
                 voided.status = ChargeStatus::Voided;
                 settle(&mut voided);
@@ -516,7 +601,10 @@ pub async fn settle_void(
                 tracing::warn!(payment = payment.id, cause, "outcome of void unknown");
                 let mut charge = charge.clone();
                 ask_again(call, &mut charge);
-                (Unit::new(call.book_id()).update(&mut charge), answer(call, &payment, &[]).await?)
+                (
+                    Unit::new(call.book_id()).update(&mut charge),
+                    answer(call, &payment, &[]).await?,
+                )
             }
             Err(failure) => {
                 let mut next = state::apply(&payment, &Fact::VoidRefused)?;
@@ -538,7 +626,14 @@ pub async fn settle_void(
 }
 
 /// Commits the end of a capture or void, with the answer of the request that began it.
-async fn finish(call: &Call, unit: Unit, charge: &Charge, payment: &Payment, answer: &Answer, asker: Asker) -> Result<(), Refused> {
+async fn finish(
+    call: &Call,
+    unit: Unit,
+    charge: &Charge,
+    payment: &Payment,
+    answer: &Answer,
+    asker: Asker,
+) -> Result<(), Refused> {
     let unit = match owed(call, charge, asker) {
         Some(request) => unit.answer(&request.answered(&payment.id, answer)),
         None => unit,
@@ -560,11 +655,18 @@ fn ask_again(call: &Call, charge: &mut Charge) {
 }
 
 /// Commit A of a capture or void: the operation is durable and locks out every other one before the acquirer is called.
-async fn begin_operation(call: &Call, payment_id: &str, fact: impl Fn(&Payment) -> Fact) -> Result<(Payment, Charge), ApiError> {
+async fn begin_operation(
+    call: &Call,
+    payment_id: &str,
+    fact: impl Fn(&Payment) -> Fact,
+) -> Result<(Payment, Charge), ApiError> {
     for _ in 0..RETRIES {
         let payment = load(call, payment_id).await?;
         let mut next = state::apply(&payment, &fact(&payment))?;
-        let charge_id = payment.charge_id.clone().ok_or_else(|| ApiError::internal("a capturable payment has no charge"))?;
+        let charge_id = payment
+            .charge_id
+            .clone()
+            .ok_or_else(|| ApiError::internal("a capturable payment has no charge"))?;
         let mut charge = load_charge(call, &charge_id).await?;
         charge.swept = 0;
         charge.check_at = Some(call.at + call.app.sweep_after);
@@ -624,7 +726,7 @@ pub(super) fn books<'a>(call: &Call, payment: &Payment, connector: &'a str) -> R
 }
 
 /// Adds the claim of this call's key to a unit, with the answer if it is already known.
-pub(super) fn claim(call: &Call, unit: Unit, object_id: &str, answer: Option<&Answer>) -> Unit {
+pub(crate) fn claim(call: &Call, unit: Unit, object_id: &str, answer: Option<&Answer>) -> Unit {
     match call.request(Some(object_id), answer) {
         Some(request) => unit.claim(&request),
         None => unit,
@@ -635,7 +737,9 @@ pub(super) fn claim(call: &Call, unit: Unit, object_id: &str, answer: Option<&An
 fn owed(call: &Call, charge: &Charge, asker: Asker) -> Option<Request> {
     match asker {
         Asker::Caller => call.request(None, None),
-        Asker::Sweep => charge.request_key.map(|key| Request::owed(charge.book_id, key, call.at)),
+        Asker::Sweep => charge
+            .request_key
+            .map(|key| Request::owed(charge.book_id, key, call.at)),
     }
 }
 
@@ -667,7 +771,9 @@ pub(super) async fn load(call: &Call, payment_id: &str) -> Result<Payment, ApiEr
 
 pub(super) async fn load_charge(call: &Call, charge_id: &str) -> Result<Charge, ApiError> {
     let client = call.app.reads.get().await?;
-    store::get(&**client, call.book_id(), charge_id).await?.ok_or_else(|| ApiError::not_found("charge", charge_id, "charge"))
+    store::get(&**client, call.book_id(), charge_id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("charge", charge_id, "charge"))
 }
 
 async fn load_method(call: &Call, method_id: &str) -> Result<PaymentMethod, ApiError> {
@@ -689,12 +795,16 @@ fn unreachable_acquirer() -> Decline {
 
 fn operation_refused(what: &str, failure: &Failure) -> ApiError {
     match failure {
-        Failure::Declined(decline) => {
-            ApiError::invalid(&decline.code, "", format!("This payment could not be {what}: {}", decline.message))
-        }
+        Failure::Declined(decline) => ApiError::invalid(
+            &decline.code,
+            "",
+            format!("This payment could not be {what}: {}", decline.message),
+        ),
         _ => {
             let mut error = ApiError::busy();
-            error.message = format!("The acquirer cannot be reached; the payment was not {what}. Try again with a new Idempotency-Key.");
+            error.message = format!(
+                "The acquirer cannot be reached; the payment was not {what}. Try again with a new Idempotency-Key."
+            );
             error.retry_after = None;
             error.should_retry = Some(false);
             error
@@ -712,5 +822,36 @@ pub fn merge_metadata(current: &mut BTreeMap<String, String>, change: BTreeMap<S
             Some(value) => drop(current.insert(key, value)),
             None => drop(current.remove(&key)),
         }
+    }
+}
+
+/// What came to light about an attempt that had ended as not received: the acquirer approved it after all. It is
+/// reversed there, never adopted: the caller was told that nothing was charged, and nothing was booked.
+pub(super) async fn watch_late(call: &Call, mut charge: Charge, found: Result<Found, Failure>) -> Result<(), ApiError> {
+    let connector = call.app.connector(&charge.connector)?;
+    let reference = format!("{}:late", charge.id);
+    let reversed = match &found {
+        Ok(Found::Authorized(approval)) => connector.void(&reference, &approval.acquirer_id).await,
+        Ok(Found::Captured { approval, amount }) => connector
+            .refund(&reference, &approval.acquirer_id, *amount, None)
+            .await
+            .map(drop),
+        Ok(_) => Ok(()),
+        Err(failure) => Err(failure.clone()),
+    };
+    if matches!(found, Ok(Found::Authorized(_) | Found::Captured { .. })) {
+        tracing::error!(
+            charge = charge.id,
+            ok = reversed.is_ok(),
+            "late approval after the attempt had ended; reversed"
+        );
+    }
+    match reversed {
+        Ok(()) => settle(&mut charge),
+        Err(_) => ask_again(call, &mut charge),
+    }
+    match call.app.commit(Unit::new(call.book_id()).update(&mut charge)).await {
+        Ok(()) | Err(Refused::Conflict { .. }) => Ok(()),
+        Err(refused) => Err(refused.into()),
     }
 }

@@ -8,8 +8,8 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::Call;
 use crate::connector::CardSource;
-use crate::vault::{self, Card};
 use crate::id;
+use crate::vault::Card;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -57,10 +57,20 @@ impl Instrument {
     pub async fn resolve(call: &Call, source: &Source, customer_id: Option<&str>) -> Result<Self, ApiError> {
         match source {
             Source::Id(token) if token.starts_with("pm_card_") || token.starts_with("tok_") => {
-                let card = vault::test_card(token).ok_or_else(|| ApiError::not_found("PaymentMethod", token, "payment_method"))?;
-                let facts = call.app.vault.facts(&card);
+                let facts = call
+                    .app
+                    .settings
+                    .test_mode
+                    .then(|| call.app.vault.test_card(token))
+                    .flatten();
+                let facts = facts.ok_or_else(|| ApiError::not_found("PaymentMethod", token, "payment_method"))?;
                 let method = new_method(call, facts, None, Some(token.clone()), customer_id);
-                Ok(Self { method, fresh: true, cvc: None, card: None })
+                Ok(Self {
+                    method,
+                    fresh: true,
+                    cvc: None,
+                    card: None,
+                })
             }
             Source::Id(method_id) => {
                 let client = call.app.reads.get().await?;
@@ -74,14 +84,26 @@ impl Instrument {
                     return Err(ApiError::invalid(
                         "payment_method_customer_mismatch",
                         "payment_method",
-                        format!("The payment method belongs to the customer {owner}. Provide that customer with the PaymentIntent."),
+                        format!(
+                            "The payment method belongs to the customer {owner}. Provide that customer with the PaymentIntent."
+                        ),
                     ));
                 }
-                Ok(Self { method, fresh: false, cvc: None, card: None })
+                Ok(Self {
+                    method,
+                    fresh: false,
+                    cvc: None,
+                    card: None,
+                })
             }
             Source::Card(typed) => {
                 let method = store_card(call, typed, customer_id).await?;
-                Ok(Self { method, fresh: true, cvc: typed.cvc.clone(), card: Some(typed.card.clone()) })
+                Ok(Self {
+                    method,
+                    fresh: true,
+                    cvc: typed.cvc.clone(),
+                    card: Some(typed.card.clone()),
+                })
             }
         }
     }
@@ -93,17 +115,32 @@ impl Instrument {
         }
         let card = match (&self.card, &self.method.vault_id) {
             (Some(card), _) => card.clone(),
-            (None, Some(vault_id)) => call.app.vault.reveal(call.book_id(), vault_id).await.map_err(ApiError::internal)?,
+            (None, Some(vault_id)) => call
+                .app
+                .vault
+                .reveal(call.book_id(), vault_id)
+                .await
+                .map_err(ApiError::internal)?,
             (None, None) => return Err(ApiError::internal("a payment method without a card")),
         };
         let (exp_month, exp_year) = card.expiry();
-        Ok(CardSource::Number { number: card.number().clone(), exp_month, exp_year, cvc: self.cvc.clone() })
+        Ok(CardSource::Number {
+            number: card.number().clone(),
+            exp_month,
+            exp_year,
+            cvc: self.cvc.clone(),
+        })
     }
 }
 
 /// Puts a typed card into the vault and makes its payment method, not yet written.
 pub async fn store_card(call: &Call, typed: &TypedCard, customer_id: Option<&str>) -> Result<PaymentMethod, ApiError> {
-    let stored = call.app.vault.store(call.book_id(), &typed.card).await.map_err(ApiError::internal)?;
+    let stored = call
+        .app
+        .vault
+        .store(call.book_id(), &typed.card)
+        .await
+        .map_err(ApiError::internal)?;
     let mut method = new_method(call, stored.facts, Some(stored.vault_id), None, customer_id);
     method.details.billing_details.clone_from(&typed.billing_details);
     method.details.metadata.clone_from(&typed.metadata);

@@ -2,5 +2,11 @@
 //!
 //! State changes only through `state::apply`, money only through `ledger::post`, both in one commit.
 
+pub mod accounting;
+pub mod flow;
+pub mod instrument;
+pub mod refund;
 pub mod rows;
 pub mod state;
+pub mod store;
+pub mod sweep;

@@ -11,7 +11,7 @@ use super::state::{self, Fact};
 use super::{store, sweep};
 use crate::api::error::ApiError;
 use crate::app::App;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
 use crate::connector::{Failure, FoundRefund, RefundAccepted};
 use crate::{id, wire};
@@ -40,7 +40,8 @@ pub async fn create(call: &Call, new: NewRefund) -> Result<Answer, ApiError> {
     let (payment, charge, refund) = begin(call, &new).await?;
     let connector = call.app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let outcome = connector.refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref()).await;
+    let outcome =
+        at_acquirer(connector.refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref())).await;
     settle(call, payment, charge, refund, outcome, Asker::Caller).await
 }
 
@@ -50,11 +51,17 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
         let payment = flow::load(call, &new.payment_id).await?;
         let amount = new.amount.unwrap_or_else(|| state::refundable(&payment).max(1));
         let mut next = state::apply(&payment, &Fact::RefundStarted { amount })?;
-        let charge_id = payment.charge_id.clone().ok_or_else(|| ApiError::internal("a captured payment has no charge"))?;
+        let charge_id = payment
+            .charge_id
+            .clone()
+            .ok_or_else(|| ApiError::internal("a captured payment has no charge"))?;
         let mut charge = flow::load_charge(call, &charge_id).await?;
         charge.amount_refunded += amount;
         let books = flow::books(call, &payment, &charge.connector)?;
-        let balances = call.app.available(&books, &[Chart::MerchantAvailable, Chart::MerchantPending]).await?;
+        let balances = call
+            .app
+            .available(&books, &[Chart::MerchantAvailable, Chart::MerchantPending])
+            .await?;
         let (from_available, from_pending, from_receivable) = accounting::fund(amount, balances[0], balances[1]);
         let mut refund = Refund {
             book_id: call.book_id(),
@@ -77,7 +84,9 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             swept: 0,
             check_at: Some(call.app.clock.now() + call.app.sweep_after),
             created_at: call.app.clock.now(),
-            details: RefundDetails { metadata: new.metadata.clone() },
+            details: RefundDetails {
+                metadata: new.metadata.clone(),
+            },
         };
         let journal = books.refund_requested(&refund).map_err(Refused::Ledger)?;
         let row = transaction(call, &refund, "refund", -amount, journal.id());
@@ -114,7 +123,9 @@ pub async fn settle(
     for _ in 0..RETRIES {
         let owed = match asker {
             Asker::Caller => call.request(None, None),
-            Asker::Sweep => refund.request_key.map(|key| Request::owed(refund.book_id, key, call.at)),
+            Asker::Sweep => refund
+                .request_key
+                .map(|key| Request::owed(refund.book_id, key, call.at)),
         };
         let (unit, next) = match &outcome {
             Ok(accepted) if accepted.succeeded => confirmed(call, &payment, &charge, &refund, &accepted.acquirer_id)?,
@@ -196,17 +207,33 @@ pub(super) async fn sweep(app: &Arc<App>, refund: Refund) -> Result<(), ApiError
     let connector = app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
     let outcome = match connector.inquire_refund(&refund.id, &acquirer_id).await {
-        Ok(FoundRefund::Succeeded { acquirer_id }) => Ok(RefundAccepted { acquirer_id, succeeded: true }),
-        Ok(FoundRefund::Pending { acquirer_id }) => Ok(RefundAccepted { acquirer_id, succeeded: false }),
+        Ok(FoundRefund::Succeeded { acquirer_id }) => Ok(RefundAccepted {
+            acquirer_id,
+            succeeded: true,
+        }),
+        Ok(FoundRefund::Pending { acquirer_id }) => Ok(RefundAccepted {
+            acquirer_id,
+            succeeded: false,
+        }),
         Ok(FoundRefund::Failed { reason, .. }) => return report(&call, refund, false, reason.as_deref()).await,
-        Ok(FoundRefund::Nothing) => connector.refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref()).await,
+        Ok(FoundRefund::Nothing) => {
+            connector
+                .refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref())
+                .await
+        }
         Err(failure) => Err(Failure::Unknown(format!("{failure:?}"))),
     };
-    settle(&call, payment, charge, refund, outcome, Asker::Sweep).await.map(drop)
+    settle(&call, payment, charge, refund, outcome, Asker::Sweep)
+        .await
+        .map(drop)
 }
 
 /// Changes the metadata of a refund.
-pub async fn update(call: &Call, refund_id: &str, metadata: BTreeMap<String, Option<String>>) -> Result<Answer, ApiError> {
+pub async fn update(
+    call: &Call,
+    refund_id: &str,
+    metadata: BTreeMap<String, Option<String>>,
+) -> Result<Answer, ApiError> {
     for _ in 0..RETRIES {
         let mut refund = load(call, refund_id).await?;
         flow::merge_metadata(&mut refund.details.metadata, metadata.clone());
@@ -214,7 +241,11 @@ pub async fn update(call: &Call, refund_id: &str, metadata: BTreeMap<String, Opt
         let mut object = wire::refund(&refund);
         crate::api::expand::expand(call, &mut object, &[]).await?;
         let answer = Answer::ok(&object);
-        match call.app.commit(flow::claim(call, unit, &refund.id, Some(&answer))).await {
+        match call
+            .app
+            .commit(flow::claim(call, unit, &refund.id, Some(&answer)))
+            .await
+        {
             Err(Refused::Conflict { .. }) => continue,
             done => return done.map(|()| answer).map_err(ApiError::from),
         }
@@ -222,13 +253,21 @@ pub async fn update(call: &Call, refund_id: &str, metadata: BTreeMap<String, Opt
     Err(Refused::conflict().into())
 }
 
-fn confirmed(call: &Call, payment: &Payment, charge: &Charge, refund: &Refund, acquirer_id: &str) -> Result<(Unit, Refund), ApiError> {
+fn confirmed(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    refund: &Refund,
+    acquirer_id: &str,
+) -> Result<(Unit, Refund), ApiError> {
     let mut next = refund.clone();
     next.status = RefundStatus::Succeeded;
     next.acquirer_id = Some(acquirer_id.to_owned());
     next.request_key = None;
     next.check_at = None;
-    let journal = flow::books(call, payment, &charge.connector)?.refund_confirmed(refund).map_err(Refused::Ledger)?;
+    let journal = flow::books(call, payment, &charge.connector)?
+        .refund_confirmed(refund)
+        .map_err(Refused::Ledger)?;
     let unit = Unit::new(call.book_id())
         .update(&mut next)
         .insert(&call.event("charge.refunded", &wire::charge(charge, payment)))
@@ -237,7 +276,13 @@ fn confirmed(call: &Call, payment: &Payment, charge: &Charge, refund: &Refund, a
     Ok((unit, next))
 }
 
-fn failed(call: &Call, payment: &Payment, charge: &Charge, refund: &Refund, reason: &str) -> Result<(Unit, Refund), ApiError> {
+fn failed(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    refund: &Refund,
+    reason: &str,
+) -> Result<(Unit, Refund), ApiError> {
     let mut next = refund.clone();
     let was_confirmed = refund.status == RefundStatus::Succeeded;
     next.status = RefundStatus::Failed;
@@ -247,7 +292,9 @@ fn failed(call: &Call, payment: &Payment, charge: &Charge, refund: &Refund, reas
     let mut payment = state::apply(payment, &Fact::RefundFailed { amount: refund.amount })?;
     let mut charge = charge.clone();
     charge.amount_refunded -= refund.amount;
-    let journal = flow::books(call, &payment, &charge.connector)?.refund_failed(refund, was_confirmed).map_err(Refused::Ledger)?;
+    let journal = flow::books(call, &payment, &charge.connector)?
+        .refund_failed(refund, was_confirmed)
+        .map_err(Refused::Ledger)?;
     let row = transaction(call, refund, "refund_failure", refund.amount, journal.id());
     next.failure_balance_transaction_id = Some(row.id.clone());
     let unit = Unit::new(call.book_id())
@@ -290,5 +337,7 @@ async fn answer(call: &Call, refund: &Refund, charge: &Charge, payment: &Payment
 /// This merchant's refund.
 pub async fn load(call: &Call, refund_id: &str) -> Result<Refund, ApiError> {
     let client = call.app.reads.get().await?;
-    store::get(&**client, call.book_id(), refund_id).await?.ok_or_else(|| ApiError::not_found("refund", refund_id, "id"))
+    store::get(&**client, call.book_id(), refund_id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("refund", refund_id, "id"))
 }

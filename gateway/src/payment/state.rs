@@ -30,22 +30,49 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Fact {
-    AttemptStarted { charge_id: String, payment_method_id: String },
+    AttemptStarted {
+        charge_id: String,
+        payment_method_id: String,
+    },
     /// The acquirer approved; `captured` tells a sale from a hold.
-    Approved { captured: bool, review_id: Option<String> },
-    Declined { error: Value },
+    Approved {
+        captured: bool,
+        review_id: Option<String>,
+    },
+    Declined {
+        error: Value,
+    },
     OutcomeUnknown,
-    CaptureStarted { amount: i64 },
-    Captured { amount: i64 },
+    CaptureStarted {
+        amount: i64,
+    },
+    Captured {
+        amount: i64,
+    },
     CaptureRefused,
-    VoidStarted { reason: Option<String> },
-    Voided { at: jiff::Timestamp },
+    VoidStarted {
+        reason: Option<String>,
+    },
+    Voided {
+        at: jiff::Timestamp,
+    },
     VoidRefused,
-    Canceled { at: jiff::Timestamp, reason: Option<String> },
-    RefundStarted { amount: i64 },
-    RefundFailed { amount: i64 },
-    ChargebackTaken { amount: i64 },
-    ChargebackReturned { amount: i64 },
+    Canceled {
+        at: jiff::Timestamp,
+        reason: Option<String>,
+    },
+    RefundStarted {
+        amount: i64,
+    },
+    RefundFailed {
+        amount: i64,
+    },
+    ChargebackTaken {
+        amount: i64,
+    },
+    ChargebackReturned {
+        amount: i64,
+    },
 }
 
 /// Why a fact does not fit; in the order of precedence in which they are checked.
@@ -82,14 +109,21 @@ pub enum Rejection {
 
 /// What is left to refund: captured, less refunds pending and succeeded, less chargebacks open and lost.
 pub fn refundable(payment: &Payment) -> i64 {
-    payment.amount_received.saturating_sub(payment.amount_refunded).saturating_sub(payment.amount_disputed).max(0)
+    payment
+        .amount_received
+        .saturating_sub(payment.amount_refunded)
+        .saturating_sub(payment.amount_disputed)
+        .max(0)
 }
 
 /// The payment after the fact.
 pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
     let mut next = payment.clone();
     match fact {
-        Fact::AttemptStarted { charge_id, payment_method_id } => {
+        Fact::AttemptStarted {
+            charge_id,
+            payment_method_id,
+        } => {
             idle(payment)?;
             expect(payment, &[Status::RequiresPaymentMethod, Status::RequiresConfirmation])?;
             next.status = Status::Processing;
@@ -154,7 +188,14 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
         }
         Fact::Canceled { at, reason } => {
             idle(payment)?;
-            expect(payment, &[Status::RequiresPaymentMethod, Status::RequiresConfirmation, Status::RequiresAction])?;
+            expect(
+                payment,
+                &[
+                    Status::RequiresPaymentMethod,
+                    Status::RequiresConfirmation,
+                    Status::RequiresAction,
+                ],
+            )?;
             next.details.cancellation_reason.clone_from(reason);
             cancel(&mut next, *at);
         }
@@ -200,7 +241,9 @@ pub fn capture_at_once(method: CaptureMethod, review: bool) -> bool {
 }
 
 fn idle(payment: &Payment) -> Result<(), Rejection> {
-    payment.operation.map_or(Ok(()), |operation| Err(Rejection::InProgress { operation }))
+    payment
+        .operation
+        .map_or(Ok(()), |operation| Err(Rejection::InProgress { operation }))
 }
 
 fn during(payment: &Payment, operation: Operation) -> Result<(), Rejection> {

@@ -8,9 +8,18 @@ use tokio_postgres::GenericClient;
 use tokio_postgres::types::{ToSql, Type};
 
 /// The row with this id in this book.
-pub async fn get<R: Row>(client: &impl GenericClient, book_id: i64, id: &str) -> Result<Option<R>, tokio_postgres::Error> {
-    let sql = format!("SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND id = $2", table_name(R::TABLE));
-    let rows = client.query_typed(&sql, &[(&book_id, Type::INT8), (&id, Type::TEXT)]).await?;
+pub async fn get<R: Row>(
+    client: &impl GenericClient,
+    book_id: i64,
+    id: &str,
+) -> Result<Option<R>, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND id = $2",
+        table_name(R::TABLE)
+    );
+    let rows = client
+        .query_typed(&sql, &[(&book_id, Type::INT8), (&id, Type::TEXT)])
+        .await?;
     Ok(rows.first().map(row))
 }
 
@@ -26,7 +35,12 @@ pub async fn by<R: Row>(
         "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND {column} = $2 ORDER BY id DESC LIMIT $3",
         table_name(R::TABLE)
     );
-    let rows = client.query_typed(&sql, &[(&book_id, Type::INT8), (&value, Type::TEXT), (&limit, Type::INT8)]).await?;
+    let rows = client
+        .query_typed(
+            &sql,
+            &[(&book_id, Type::INT8), (&value, Type::TEXT), (&limit, Type::INT8)],
+        )
+        .await?;
     Ok(rows.iter().map(row).collect())
 }
 
@@ -58,7 +72,10 @@ pub async fn list<R: Row>(
     page: &Page,
     filters: &[Filter],
 ) -> Result<(Vec<R>, bool), tokio_postgres::Error> {
-    let mut sql = format!("SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1", table_name(R::TABLE));
+    let mut sql = format!(
+        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1",
+        table_name(R::TABLE)
+    );
     let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&book_id, Type::INT8)];
     for filter in filters {
         values.push((filter.value.as_ref() as &(dyn ToSql + Sync), filter.r#type.clone()));
@@ -76,7 +93,11 @@ pub async fn list<R: Row>(
     let backwards = page.ending_before.is_some();
     let limit = page.limit + 1;
     values.push((&limit, Type::INT8));
-    sql.push_str(&format!(" ORDER BY id {} LIMIT ${}", if backwards { "ASC" } else { "DESC" }, values.len()));
+    sql.push_str(&format!(
+        " ORDER BY id {} LIMIT ${}",
+        if backwards { "ASC" } else { "DESC" },
+        values.len()
+    ));
     let rows = client.query_typed(&sql, &values).await?;
     let more = rows.len() as i64 > page.limit;
     let mut rows: Vec<R> = rows.iter().take(page.limit as usize).map(row).collect();
@@ -100,7 +121,16 @@ pub async fn claim_due<R: Row>(
          WHERE t.book_id = due.book_id AND t.id = due.id
          RETURNING row_to_json(t)::text"
     );
-    let rows = client.query_typed(&sql, &[(&now, Type::TIMESTAMPTZ), (&lease_seconds, Type::FLOAT8), (&limit, Type::INT8)]).await?;
+    let rows = client
+        .query_typed(
+            &sql,
+            &[
+                (&now, Type::TIMESTAMPTZ),
+                (&lease_seconds, Type::FLOAT8),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
     Ok(rows.iter().map(row).collect())
 }
 

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// How often the acquirer must say "never seen" before an attempt is ended as not received.
 pub const GIVE_UP_AFTER: i16 = 4;
+/// An attempt that ended as not received is asked about once more after this: networks are late, not lost.
+pub const WATCH_LATE_FOR: SignedDuration = SignedDuration::from_mins(10);
 const LEASE_SECONDS: f64 = 60.0;
 const BATCH: i64 = 100;
 
@@ -51,7 +53,11 @@ pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
             tracing::warn!(book_id, id, error = error.message, "sweep of a refund did not end");
         }
     });
-    futures_util::future::join(futures_util::future::join_all(charges), futures_util::future::join_all(refunds)).await;
+    futures_util::future::join(
+        futures_util::future::join_all(charges),
+        futures_util::future::join_all(refunds),
+    )
+    .await;
     Ok(looked_at)
 }
 
@@ -69,15 +75,17 @@ async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
                 Ok(Found::Captured { approval, .. }) => Ok(approval),
                 Ok(Found::Declined(decline)) => Err(Failure::Declined(decline)),
                 Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization was reversed."))),
-                Ok(Found::Nothing) if charge.swept + 1 >= GIVE_UP_AFTER => {
-                    Err(Failure::Declined(not_received("The payment did not reach the bank. Nothing was charged.")))
-                }
+                Ok(Found::Nothing) if charge.swept + 1 >= GIVE_UP_AFTER => Err(Failure::Declined(not_received(
+                    "The payment did not reach the bank. Nothing was charged.",
+                ))),
                 Ok(Found::Nothing) => Err(Failure::Unknown("the acquirer has not seen it yet".into())),
                 Ok(Found::Processing) => Err(Failure::Unknown("the acquirer is still at work".into())),
                 Err(Failure::Declined(decline)) => Err(Failure::Unknown(decline.message)),
                 Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => Err(Failure::Unknown(cause)),
             };
-            flow::settle_authorization(&call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+            flow::settle_authorization(&call, payment, charge, outcome, Asker::Sweep)
+                .await
+                .map(drop)
         }
         Some(Operation::Capture) => {
             let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
@@ -86,12 +94,17 @@ async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
                 // The intent to capture stands: the same key makes a repeat harmless.
                 Ok(Found::Authorized(_)) => {
                     let amount = payment.operation_amount.unwrap_or(payment.amount);
-                    connector.capture(&format!("{}:capture", charge.id), &acquirer_id, amount).await.map(drop)
+                    connector
+                        .capture(&format!("{}:capture", charge.id), &acquirer_id, amount)
+                        .await
+                        .map(drop)
                 }
                 Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization is gone."))),
                 other => Err(Failure::Unknown(format!("{other:?}"))),
             };
-            flow::settle_capture(&call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+            flow::settle_capture(&call, payment, charge, outcome, Asker::Sweep)
+                .await
+                .map(drop)
         }
         Some(Operation::Void) => {
             let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
@@ -101,10 +114,12 @@ async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
                 Ok(Found::Captured { .. }) => Err(Failure::Declined(not_received("The payment was captured."))),
                 other => Err(Failure::Unknown(format!("{other:?}"))),
             };
-            flow::settle_void(&call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+            flow::settle_void(&call, payment, charge, outcome, Asker::Sweep)
+                .await
+                .map(drop)
         }
         // Ended meanwhile, or ended as not received: a late approval is reversed, never adopted.
-        None => flow::watch_late(&call, payment, charge, found).await,
+        None => flow::watch_late(&call, charge, found).await,
     }
 }
 

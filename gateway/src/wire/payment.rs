@@ -117,10 +117,22 @@ fn outcome(charge: &Charge) -> Value {
     let risk = &charge.risk;
     let blocked = risk.decision == "block";
     let (network_status, r#type, seller_message) = match charge.status {
-        ChargeStatus::Failed if blocked => ("not_sent_to_network", "blocked", "We blocked this payment: it looks like fraud."),
-        ChargeStatus::Failed => ("declined_by_network", "issuer_declined", "The bank did not approve this payment."),
+        ChargeStatus::Failed if blocked => (
+            "not_sent_to_network",
+            "blocked",
+            "We blocked this payment: it looks like fraud.",
+        ),
+        ChargeStatus::Failed => (
+            "declined_by_network",
+            "issuer_declined",
+            "The bank did not approve this payment.",
+        ),
         ChargeStatus::Pending | ChargeStatus::Unknown => return Value::Null,
-        _ if risk.decision == "review" => ("approved_by_network", "manual_review", "Payment complete; a person must look at it before capture."),
+        _ if risk.decision == "review" => (
+            "approved_by_network",
+            "manual_review",
+            "Payment complete; a person must look at it before capture.",
+        ),
         _ => ("approved_by_network", "authorized", "Payment complete."),
     };
     json!({

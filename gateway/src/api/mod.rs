@@ -1,0 +1,138 @@
+//! The payment API: one flat route table, one file per resource, one error map.
+//!
+//! Shape of Stripe's API v1, so that its SDKs work with only the base URL changed. To add a resource: a file here, its
+//! lines in [`ROUTES`], its rendering in `wire`. A handler reads parameters, refuses what is wrong, and calls a flow; it
+//! must never hold a rule about money.
+
+pub mod error;
+pub mod expand;
+pub mod idempotency;
+pub mod input;
+pub mod list;
+pub mod params;
+
+mod cards;
+mod customers;
+mod payment_intents;
+
+use crate::app::App;
+use crate::auth::{Access, Scope};
+use crate::call::{Answer, Call};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use error::ApiError;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use input::*;
+use std::sync::Arc;
+
+/// A line of the route table.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// HTTP method
+    pub method: &'static str,
+    /// path with `{id}` for parameters
+    pub path: &'static str,
+    /// what the key must be allowed
+    pub scope: Scope,
+    /// reading or changing
+    pub access: Access,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $right:ident => $handler:path),+ $(,)?) => {
+        /// Every route with the right that it demands.
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method), path: $path, scope: <$right as Right>::SCOPE, access: <$right as Right>::ACCESS,
+        }),+];
+
+        fn table() -> Router<Arc<App>> {
+            Router::new()$(.route($path, method_router!($method, $handler)))+
+        }
+    };
+}
+macro_rules! method_router {
+    (GET, $handler:path) => {
+        get($handler) as MethodRouter<Arc<App>>
+    };
+    (POST, $handler:path) => {
+        post($handler) as MethodRouter<Arc<App>>
+    };
+    (DELETE, $handler:path) => {
+        delete($handler) as MethodRouter<Arc<App>>
+    };
+}
+
+routes! {
+    POST   "/v1/payment_intents"                  CheckoutWrite => payment_intents::create,
+    GET    "/v1/payment_intents"                  CheckoutRead  => payment_intents::index,
+    GET    "/v1/payment_intents/{id}"             CheckoutRead  => payment_intents::retrieve,
+    POST   "/v1/payment_intents/{id}"             CheckoutWrite => payment_intents::update,
+    POST   "/v1/payment_intents/{id}/confirm"     CheckoutWrite => payment_intents::confirm,
+    POST   "/v1/payment_intents/{id}/capture"     CheckoutWrite => payment_intents::capture,
+    POST   "/v1/payment_intents/{id}/cancel"      CheckoutWrite => payment_intents::cancel,
+    POST   "/v1/customers"                        CheckoutWrite => customers::create,
+    GET    "/v1/customers"                        CheckoutRead  => customers::index,
+    GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve,
+    POST   "/v1/customers/{id}"                   CheckoutWrite => customers::update,
+    DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete,
+}
+
+/// The API's router.
+pub fn router(app: Arc<App>) -> Router {
+    table()
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(middleware::from_fn_with_state(app.clone(), headers))
+        .with_state(app)
+}
+
+/// An object by its id, for this merchant, expanded.
+async fn retrieve(call: &Call, kind: &str, id: &str, param: &str) -> Reply {
+    let valid = crate::id::kind(id).is_some_and(|prefix| crate::id::is_valid(prefix, id));
+    let object = if valid { expand::object(call, id).await? } else { None };
+    match object {
+        Some(mut object) if object["object"] == kind => {
+            expand::expand(call, &mut object, &[]).await?;
+            Ok(Answer::ok(&object))
+        }
+        _ => Err(ApiError::not_found(kind, id, param)),
+    }
+}
+
+async fn unknown(method: Method, uri: Uri) -> Response {
+    let mut error = ApiError::invalid(
+        "",
+        "",
+        format!(
+            "Unrecognized request URL ({method}: {}). Please see https://stripe.com/docs for the shape of this API.",
+            error::shown(uri.path())
+        ),
+    );
+    error.status = 404;
+    error.into_response()
+}
+
+/// What every answer carries: the version, the echo of the idempotency key, and our own time.
+async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    const VERSION: HeaderName = HeaderName::from_static("stripe-version");
+    const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+    let version = request.headers().get(VERSION).cloned();
+    let key = if request.method() == Method::POST {
+        request.headers().get(KEY).cloned()
+    } else {
+        None
+    };
+    let mut response = crate::call::timed(&app, next.run(request)).await;
+    let headers = response.headers_mut();
+    headers.insert(
+        VERSION,
+        version.unwrap_or(HeaderValue::from_static(crate::wire::API_VERSION)),
+    );
+    if let Some(key) = key {
+        headers.insert(KEY, key);
+    }
+    response
+}
