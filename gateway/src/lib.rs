@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod commit;
 pub mod connector;
+pub mod egress;
 pub mod event;
 pub mod id;
 pub mod payment;
