@@ -12,8 +12,12 @@ pub mod call;
 pub mod clock;
 pub mod commit;
 pub mod connector;
+<<<<<<< HEAD
 pub mod dev;
 pub mod edge;
+=======
+pub mod egress;
+>>>>>>> outer
 pub mod event;
 pub mod id;
 pub mod payment;

@@ -1,1 +1,679 @@
-//! placeholder
+//! Stripe, and whatever speaks its wire: payment intents, refunds, disputes, signed callbacks.
+//!
+//! Every write carries an idempotency key made from our reference, so a repeat has one effect. An answer counts only if
+//! it proves an outcome: an approval by its status, a decline by 402 or another plain refusal; anything else (time-out,
+//! cut connection, 409, 429, 5xx, a body that does not parse, an intent that is "already" somewhere) is unknown. The
+//! card number and the secret key must never reach an error, a log line or `Debug`.
+
+mod callback;
+mod form;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, CardSource, Connector, Decline, Failure, Found,
+    FoundRefund, RefundAccepted, Report,
+};
+use crate::egress;
+use bytes::Bytes;
+use form::Form;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::RootCertStore;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How to reach and trust it.
+#[derive(Clone)]
+pub struct Config {
+    /// scheme and authority, e.g. `https://api.stripe.com`; plain http is for a simulator on the same machine
+    pub base_url: String,
+    /// `sk_..`
+    pub secret_key: Zeroizing<String>,
+    /// secrets that callbacks may be signed with; two while one is being replaced
+    pub webhook_secrets: Vec<Zeroizing<String>>,
+    /// how long each operation may take
+    pub timeouts: Timeouts,
+    /// the authorities whose certificates are believed
+    pub roots: Arc<RootCertStore>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("base_url", &self.base_url)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long each operation may take, connecting included.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// TCP and TLS: an acquirer that is up answers in milliseconds, and a failure here is harmless
+    pub connect: Duration,
+    /// the issuer is asked, and a customer waits: long enough for a slow issuer, short enough that a person stays
+    pub authorize: Duration,
+    /// capture, void and refund: the acquirer decides alone, but cutting one short costs an inquiry
+    pub settle: Duration,
+    /// reads: safe to repeat
+    pub inquire: Duration,
+    /// evidence: texts may be long, nobody waits
+    pub dispute: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(3),
+            authorize: seconds(25),
+            settle: seconds(20),
+            inquire: seconds(10),
+            dispute: seconds(30),
+        }
+    }
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// not scheme and authority
+    #[error("base_url is not `http(s)://host[:port]`: {0}")]
+    BaseUrl(String),
+    /// cannot be sent in a header
+    #[error("secret_key has characters that a header cannot carry")]
+    SecretKey,
+    /// https without anyone to believe
+    #[error("an https base_url needs at least one trusted root")]
+    NoRoots,
+}
+
+/// The connector.
+pub struct Stripe {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+    payment_intents: Uri,
+    refunds: Uri,
+    authorization: HeaderValue,
+    webhook_secrets: Vec<Zeroizing<String>>,
+    timeouts: Timeouts,
+}
+
+impl std::fmt::Debug for Stripe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stripe")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stripe {
+    /// A connector with its own connection pool; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the configuration cannot work.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        let base = config.base_url.trim_end_matches('/').to_owned();
+        let uri = |path: &str| {
+            format!("{base}{path}")
+                .parse::<Uri>()
+                .map_err(|e| ConfigError::BaseUrl(e.to_string()))
+        };
+        let root = uri("/")?;
+        if !matches!(root.scheme_str(), Some("http" | "https")) || root.path() != "/" || root.host().is_none() {
+            return Err(ConfigError::BaseUrl("a path, or no scheme".to_owned()));
+        }
+        let https = root.scheme_str() == Some("https");
+        if https && config.roots.is_empty() {
+            return Err(ConfigError::NoRoots);
+        }
+        let bearer = Zeroizing::new(format!("Bearer {}", config.secret_key.as_str()));
+        let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| ConfigError::SecretKey)?;
+        authorization.set_sensitive(true);
+        let connector = egress::connector(HttpConnector::new(), config.timeouts.connect, &config.roots, !https);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            // Shorter than what servers keep idle connections for: a connection that is closing loses requests.
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(512)
+            .build(connector);
+        Ok(Self {
+            client,
+            payment_intents: uri("/v1/payment_intents")?,
+            refunds: uri("/v1/refunds")?,
+            base,
+            authorization,
+            webhook_secrets: config.webhook_secrets,
+            timeouts: config.timeouts,
+        })
+    }
+
+    async fn do_authorize(&self, request: &Authorize) -> Result<Approval, Failure> {
+        let body = authorize_form(request);
+        let answer = self
+            .post(
+                self.payment_intents.clone(),
+                &request.reference,
+                "",
+                body,
+                self.timeouts.authorize,
+            )
+            .await?;
+        let intent: wire::Intent = answer.object()?;
+        match intent.status.as_str() {
+            "succeeded" => Ok(intent.approval(true)),
+            "requires_capture" => Ok(intent.approval(false)),
+            "requires_action" => {
+                // Nobody can answer a challenge here, and an open challenge could still become a payment: close it.
+                if let Err(failure) = self.do_void(&request.reference, &intent.id).await {
+                    tracing::warn!(
+                        reference = request.reference,
+                        ?failure,
+                        "could not cancel an intent that asks for authentication"
+                    );
+                }
+                Err(Failure::Declined(intent.decline(
+                    "authentication_required",
+                    Some("authentication_required"),
+                    AUTHENTICATION_REQUIRED,
+                )))
+            }
+            "requires_payment_method" | "canceled" => Err(Failure::Declined(intent.last_decline())),
+            other => Err(Failure::Unknown(format!("the intent is {}", wire::word(other)))),
+        }
+    }
+
+    async fn do_capture(&self, reference: &str, acquirer_id: &str, amount: i64) -> Result<Approval, Failure> {
+        let uri = self.uri(&["payment_intents", acquirer_id, "capture"], "")?;
+        let body = Form::new().integer("amount_to_capture", amount);
+        let intent: wire::Intent = self
+            .post(uri, reference, ":capture", body, self.timeouts.settle)
+            .await?
+            .object()?;
+        match intent.status.as_str() {
+            "succeeded" => Ok(intent.approval(true)),
+            other => Err(Failure::Unknown(format!(
+                "after the capture the intent is {}",
+                wire::word(other)
+            ))),
+        }
+    }
+
+    async fn do_void(&self, reference: &str, acquirer_id: &str) -> Result<(), Failure> {
+        let uri = self.uri(&["payment_intents", acquirer_id, "cancel"], "")?;
+        let intent: wire::Intent = self
+            .post(uri, reference, ":void", Form::new(), self.timeouts.settle)
+            .await?
+            .object()?;
+        match intent.status.as_str() {
+            "canceled" => Ok(()),
+            other => Err(Failure::Unknown(format!(
+                "after the void the intent is {}",
+                wire::word(other)
+            ))),
+        }
+    }
+
+    async fn do_refund(
+        &self,
+        reference: &str,
+        acquirer_id: &str,
+        amount: i64,
+        reason: Option<&str>,
+    ) -> Result<RefundAccepted, Failure> {
+        let mut body = Form::new()
+            .text("payment_intent", acquirer_id)
+            .integer("amount", amount)
+            .text(METADATA_REFERENCE, reference);
+        // Our own reasons mean nothing there and would be refused.
+        if let Some(reason @ ("duplicate" | "fraudulent" | "requested_by_customer")) = reason {
+            body = body.text("reason", reason);
+        }
+        let refund: wire::Refund = self
+            .post(self.refunds.clone(), reference, "", body, self.timeouts.settle)
+            .await?
+            .object()?;
+        match refund.succeeded() {
+            Some(false) => Err(Failure::Declined(Decline {
+                code: refund.failure_reason.unwrap_or_else(|| "refund_failed".to_owned()),
+                decline_code: None,
+                message: "The acquirer refused the refund.".to_owned(),
+                acquirer_id: Some(refund.id),
+                acquirer_reference: None,
+            })),
+            succeeded => Ok(RefundAccepted {
+                acquirer_id: refund.id,
+                succeeded: succeeded == Some(true),
+            }),
+        }
+    }
+
+    /// By id the answer is exact. By reference it comes from the acquirer's search index, which may lag behind by a
+    /// minute: who gets [`Found::Nothing`] for a younger attempt has learnt nothing yet.
+    async fn do_inquire(&self, reference: &str, acquirer_id: Option<&str>) -> Result<Found, Failure> {
+        let intent = match acquirer_id {
+            Some(id) => match self.get(self.uri(&["payment_intents", id], "")?).await? {
+                Some(answer) => Some(answer.object::<wire::Intent>()?),
+                None => None,
+            },
+            None => {
+                let query = Form::new().text(
+                    "query",
+                    &format!("metadata['{REFERENCE}']:'{}'", search_literal(reference)),
+                );
+                let answer = self
+                    .get(self.uri(&["payment_intents", "search"], query.as_str())?)
+                    .await?;
+                let list: wire::List<wire::Intent> = answer
+                    .ok_or_else(|| Failure::Unknown("the acquirer has no search".to_owned()))?
+                    .object()?;
+                // The index matches whole values, but what it returns is checked all the same: this decides about money.
+                list.data
+                    .into_iter()
+                    .find(|intent| intent.metadata.counterfoil_reference.as_deref() == Some(reference))
+            }
+        };
+        let Some(intent) = intent else {
+            return Ok(Found::Nothing);
+        };
+        Ok(match intent.status.as_str() {
+            "succeeded" => Found::Captured {
+                amount: intent.amount_received.unwrap_or(intent.amount),
+                approval: intent.approval(true),
+            },
+            "requires_capture" => Found::Authorized(intent.approval(false)),
+            "canceled" => Found::Voided { acquirer_id: intent.id },
+            "requires_payment_method" => Found::Declined(intent.last_decline()),
+            "requires_action" => Found::Declined(intent.decline(
+                "authentication_required",
+                Some("authentication_required"),
+                AUTHENTICATION_REQUIRED,
+            )),
+            _ => Found::Processing,
+        })
+    }
+
+    async fn do_inquire_refund(&self, reference: &str, payment_acquirer_id: &str) -> Result<FoundRefund, Failure> {
+        let mut after: Option<String> = None;
+        for _ in 0..MAX_REFUND_PAGES {
+            let mut query = Form::new()
+                .text("payment_intent", payment_acquirer_id)
+                .integer("limit", 100);
+            if let Some(after) = &after {
+                query = query.text("starting_after", after);
+            }
+            let answer = self.get(self.uri(&["refunds"], query.as_str())?).await?;
+            let list: wire::List<wire::Refund> = match answer {
+                Some(answer) => answer.object()?,
+                None => return Ok(FoundRefund::Nothing),
+            };
+            after = list.data.last().map(|refund| refund.id.clone());
+            let has_more = list.has_more && after.is_some();
+            if let Some(refund) = list
+                .data
+                .into_iter()
+                .find(|r| r.metadata.counterfoil_reference.as_deref() == Some(reference))
+            {
+                return Ok(match refund.succeeded() {
+                    None => FoundRefund::Pending { acquirer_id: refund.id },
+                    Some(true) => FoundRefund::Succeeded { acquirer_id: refund.id },
+                    Some(false) => FoundRefund::Failed {
+                        acquirer_id: refund.id,
+                        reason: refund.failure_reason,
+                    },
+                });
+            }
+            if !has_more {
+                return Ok(FoundRefund::Nothing);
+            }
+        }
+        Err(Failure::Unknown("too many refunds to look through".to_owned()))
+    }
+
+    async fn do_submit_evidence(
+        &self,
+        reference: &str,
+        dispute_acquirer_id: &str,
+        fields: &serde_json::Map<String, serde_json::Value>,
+        submit: bool,
+    ) -> Result<AcquirerDispute, Failure> {
+        let uri = self.uri(&["disputes", dispute_acquirer_id], "")?;
+        let mut body = Form::new();
+        for (name, value) in fields {
+            match value {
+                serde_json::Value::String(text) => body = body.member("evidence", name, text),
+                serde_json::Value::Null => {}
+                other => body = body.member("evidence", name, &other.to_string()),
+            }
+        }
+        body = body.text("submit", if submit { "true" } else { "false" });
+        // Evidence may be sent several times before it is final: the same content is the same operation.
+        let digest = hex::encode(&Sha256::digest(body.as_str().as_bytes())[..8]);
+        let answer = self
+            .post(
+                uri,
+                reference,
+                &format!(":evidence:{digest}"),
+                body,
+                self.timeouts.dispute,
+            )
+            .await?;
+        answer.object::<wire::Dispute>().map(AcquirerDispute::from)
+    }
+
+    async fn do_close_dispute(&self, reference: &str, dispute_acquirer_id: &str) -> Result<AcquirerDispute, Failure> {
+        let uri = self.uri(&["disputes", dispute_acquirer_id, "close"], "")?;
+        self.post(uri, reference, ":close", Form::new(), self.timeouts.dispute)
+            .await?
+            .object::<wire::Dispute>()
+            .map(AcquirerDispute::from)
+    }
+
+    /// `/v1/` and these segments; an id that could change the path is refused before anything is sent.
+    fn uri(&self, segments: &[&str], query: &str) -> Result<Uri, Failure> {
+        let mut text = String::with_capacity(self.base.len() + 80 + query.len());
+        text.push_str(&self.base);
+        text.push_str("/v1");
+        for segment in segments {
+            if segment.is_empty() || !segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                return Err(Failure::NotSent("an acquirer's id has an impossible shape".to_owned()));
+            }
+            text.push('/');
+            text.push_str(segment);
+        }
+        if !query.is_empty() {
+            text.push('?');
+            text.push_str(query);
+        }
+        text.parse()
+            .map_err(|_| Failure::NotSent("an impossible request line".to_owned()))
+    }
+
+    async fn post(
+        &self,
+        uri: Uri,
+        reference: &str,
+        operation: &str,
+        body: Form,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let key = HeaderValue::from_str(&format!("{reference}{operation}"))
+            .map_err(|_| Failure::NotSent("a reference that a header cannot carry".to_owned()))?;
+        let mut request = self.request(Method::POST, uri, Full::new(body.into_bytes()));
+        request.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        let answer = self.send(request, timeout).await?;
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(answer.failure())
+        }
+    }
+
+    /// None when the acquirer says that it has no such thing.
+    async fn get(&self, uri: Uri) -> Result<Option<Answer>, Failure> {
+        let answer = self
+            .send(self.request(Method::GET, uri, Full::default()), self.timeouts.inquire)
+            .await?;
+        match answer.status {
+            status if status.is_success() => Ok(Some(answer)),
+            StatusCode::NOT_FOUND
+                if answer
+                    .error()
+                    .is_some_and(|e| e.code.as_deref() == Some("resource_missing")) =>
+            {
+                Ok(None)
+            }
+            // A read decides nothing: a refused question is an unanswered one.
+            status => Err(Failure::Unknown(format!("the inquiry was answered {status}"))),
+        }
+    }
+
+    fn request(&self, method: Method, uri: Uri, body: Full<Bytes>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.reserve(6);
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        headers.insert(STRIPE_VERSION, HeaderValue::from_static(API_VERSION));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("Counterfoil/", env!("CARGO_PKG_VERSION"))),
+        );
+        request
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>, timeout: Duration) -> Result<Answer, Failure> {
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|e| {
+                let what = egress::describe(&e);
+                if e.is_connect() {
+                    Failure::NotSent(what)
+                } else {
+                    Failure::Unknown(what)
+                }
+            })?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            let body = body.map_err(|_| Failure::Unknown(format!("the answer {status} was cut short or too long")))?;
+            Ok(Answer {
+                status,
+                body: body.to_bytes(),
+            })
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Unknown(format!("no answer within {} ms", timeout.as_millis()))),
+        }
+    }
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
+}
+
+impl Answer {
+    fn object<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Failure> {
+        // The parser's own message could quote the body.
+        serde_json::from_slice(&self.body)
+            .map_err(|_| Failure::Unknown(format!("the answer {} does not parse", self.status)))
+    }
+
+    fn error(&self) -> Option<wire::Error> {
+        serde_json::from_slice::<wire::ErrorEnvelope>(&self.body)
+            .ok()
+            .map(|envelope| envelope.error)
+    }
+
+    /// What an answer to a write means that is not a success.
+    fn failure(&self) -> Failure {
+        let status = self.status;
+        let Some(error) = self.error() else {
+            return Failure::Unknown(format!("an answer {status} without an error in it"));
+        };
+        let code = error.code.as_deref().unwrap_or_default();
+        match status.as_u16() {
+            402 => Failure::Declined(error.decline()),
+            408 | 409 | 425 | 429 | 500.. => Failure::Unknown(format!("answered {status} {}", wire::word(code))),
+            // Both say that something with this key, or to this intent, happened before: ask what.
+            400 if error.r#type.as_deref() == Some("idempotency_error") => {
+                Failure::Unknown("the idempotency key was used before".to_owned())
+            }
+            400 if code == "payment_intent_unexpected_state" => {
+                Failure::Unknown("the intent is in another state".to_owned())
+            }
+            400..500 => {
+                // Why is between us and the acquirer: the caller cannot mend it, and it may quote our configuration.
+                let message: String = error.message.as_deref().unwrap_or_default().chars().take(300).collect();
+                tracing::error!(
+                    status = status.as_u16(),
+                    code = %wire::word(code),
+                    param = %wire::word(error.param.as_deref().unwrap_or_default()),
+                    message = %crate::vault::mask(&message),
+                    "the acquirer refused a request of ours"
+                );
+                Failure::Declined(Decline {
+                    code: "processing_error".to_owned(),
+                    decline_code: None,
+                    message: PROCESSING_ERROR.to_owned(),
+                    acquirer_id: None,
+                    acquirer_reference: None,
+                })
+            }
+            _ => Failure::Unknown(format!("answered {status}")),
+        }
+    }
+}
+
+fn authorize_form(request: &Authorize) -> Form {
+    let mut form = Form::new()
+        .integer("amount", request.amount)
+        .text("currency", &request.currency)
+        .text("confirm", "true")
+        .text("capture_method", if request.capture { "automatic" } else { "manual" })
+        .text("payment_method_types[0]", "card")
+        .text(METADATA_REFERENCE, &request.reference);
+    if let Some(descriptor) = &request.statement_descriptor {
+        // Card payments take a suffix to the account's own descriptor; the whole descriptor is refused for them.
+        form = form.text("statement_descriptor_suffix", descriptor);
+    }
+    match &request.card {
+        CardSource::TestToken(token) if token.starts_with("tok_") => form
+            .text("payment_method_data[type]", "card")
+            .text("payment_method_data[card][token]", token),
+        CardSource::TestToken(token) => form.text("payment_method", token),
+        CardSource::Number {
+            number,
+            exp_month,
+            exp_year,
+            cvc,
+        } => {
+            form = form
+                .text("payment_method_data[type]", "card")
+                .text("payment_method_data[card][number]", number)
+                .integer("payment_method_data[card][exp_month]", i64::from(*exp_month))
+                .integer("payment_method_data[card][exp_year]", i64::from(*exp_year));
+            match cvc {
+                Some(cvc) => form.text("payment_method_data[card][cvc]", cvc),
+                None => form,
+            }
+        }
+    }
+}
+
+/// A value inside the quotes of a search query. Our references need no escape; this makes sure of it.
+fn search_literal(reference: &str) -> String {
+    reference.replace('\\', "\\\\").replace('\'', "\\'")
+}
+
+impl Connector for Stripe {
+    fn name(&self) -> &'static str {
+        "stripe"
+    }
+
+    fn authorize<'a>(&'a self, request: &'a Authorize) -> BoxFuture<'a, Result<Approval, Failure>> {
+        self.do_authorize(request).boxed()
+    }
+
+    fn capture<'a>(
+        &'a self,
+        reference: &'a str,
+        acquirer_id: &'a str,
+        amount: i64,
+    ) -> BoxFuture<'a, Result<Approval, Failure>> {
+        self.do_capture(reference, acquirer_id, amount).boxed()
+    }
+
+    fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        self.do_void(reference, acquirer_id).boxed()
+    }
+
+    fn refund<'a>(
+        &'a self,
+        reference: &'a str,
+        acquirer_id: &'a str,
+        amount: i64,
+        reason: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RefundAccepted, Failure>> {
+        self.do_refund(reference, acquirer_id, amount, reason).boxed()
+    }
+
+    fn inquire<'a>(
+        &'a self,
+        reference: &'a str,
+        acquirer_id: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Found, Failure>> {
+        self.do_inquire(reference, acquirer_id).boxed()
+    }
+
+    fn inquire_refund<'a>(
+        &'a self,
+        reference: &'a str,
+        payment_acquirer_id: &'a str,
+    ) -> BoxFuture<'a, Result<FoundRefund, Failure>> {
+        self.do_inquire_refund(reference, payment_acquirer_id).boxed()
+    }
+
+    fn submit_evidence<'a>(
+        &'a self,
+        reference: &'a str,
+        dispute_acquirer_id: &'a str,
+        fields: &'a serde_json::Map<String, serde_json::Value>,
+        submit: bool,
+    ) -> BoxFuture<'a, Result<AcquirerDispute, Failure>> {
+        self.do_submit_evidence(reference, dispute_acquirer_id, fields, submit)
+            .boxed()
+    }
+
+    fn close_dispute<'a>(
+        &'a self,
+        reference: &'a str,
+        dispute_acquirer_id: &'a str,
+    ) -> BoxFuture<'a, Result<AcquirerDispute, Failure>> {
+        self.do_close_dispute(reference, dispute_acquirer_id).boxed()
+    }
+
+    fn parse_callback(
+        &self,
+        headers: &http::HeaderMap,
+        body: &[u8],
+        now: jiff::Timestamp,
+    ) -> Result<Callback, CallbackRefused> {
+        callback::parse(&self.webhook_secrets, headers, body, now)
+    }
+
+    fn report(&self, payload: &str) -> Result<Report, String> {
+        callback::report(payload)
+    }
+}
+
+/// The version whose shapes `wire` reads; pinned, so that an upgrade of the account changes nothing here.
+const API_VERSION: &str = "2026-10-28.endive";
+const STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Where our reference travels, so that files, callbacks and searches can name it.
+const REFERENCE: &str = "counterfoil_reference";
+const METADATA_REFERENCE: &str = "metadata[counterfoil_reference]";
+const MAX_ANSWER: usize = 2 << 20;
+const MAX_REFUND_PAGES: usize = 20;
+const AUTHENTICATION_REQUIRED: &str = "Your card was declined. This transaction requires authentication.";
+const PROCESSING_ERROR: &str = "An error occurred while processing your card. Try again in a little bit.";

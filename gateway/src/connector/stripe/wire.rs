@@ -1,0 +1,247 @@
+//! The few fields of the acquirer's objects that decide anything, and their meaning in our words.
+//!
+//! Unknown fields are skipped without being built. Nothing here is echoed to a log unless it passed [`word`].
+
+use super::super::{AcquirerDispute, Approval, Decline};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::fmt;
+
+#[derive(Deserialize)]
+pub(super) struct Intent {
+    pub id: String,
+    pub status: String,
+    pub amount: i64,
+    pub amount_received: Option<i64>,
+    #[serde(default)]
+    pub latest_charge: Reference,
+    pub last_payment_error: Option<Error>,
+    #[serde(default)]
+    pub metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Refund {
+    pub id: String,
+    pub status: Option<String>,
+    pub failure_reason: Option<String>,
+    #[serde(default)]
+    pub metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Dispute {
+    id: String,
+    #[serde(default)]
+    payment_intent: Reference,
+    #[serde(default)]
+    charge: Reference,
+    status: String,
+    amount: i64,
+    currency: String,
+    reason: String,
+    network_reason_code: Option<String>,
+    #[serde(default)]
+    evidence_details: Option<EvidenceDetails>,
+    #[serde(default)]
+    balance_transactions: Vec<BalanceTransaction>,
+    #[serde(default)]
+    is_charge_refundable: bool,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct EvidenceDetails {
+    due_by: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct BalanceTransaction {
+    amount: i64,
+    fee: i64,
+}
+
+/// Our own key of the metadata map; nobody else's is read. A deleted or empty map is null on some paths.
+#[derive(Default)]
+pub(super) struct Metadata {
+    pub counterfoil_reference: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct List<T> {
+    pub data: Vec<T>,
+    #[serde(default)]
+    pub has_more: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ErrorEnvelope {
+    pub error: Error,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Error {
+    pub r#type: Option<String>,
+    pub code: Option<String>,
+    pub decline_code: Option<String>,
+    pub message: Option<String>,
+    pub param: Option<String>,
+    #[serde(default)]
+    pub charge: Reference,
+    #[serde(default)]
+    pub payment_intent: Reference,
+}
+
+/// An id, or the object itself where it was expanded.
+#[derive(Default)]
+pub(super) struct Reference(pub Option<String>);
+
+impl Intent {
+    pub(super) fn approval(self, captured: bool) -> Approval {
+        Approval {
+            acquirer_id: self.id,
+            acquirer_reference: self.latest_charge.0,
+            captured,
+        }
+    }
+
+    pub(super) fn decline(self, code: &str, decline_code: Option<&str>, message: &str) -> Decline {
+        Decline {
+            code: code.to_owned(),
+            decline_code: decline_code.map(str::to_owned),
+            message: message.to_owned(),
+            acquirer_id: Some(self.id),
+            acquirer_reference: self.latest_charge.0,
+        }
+    }
+
+    /// The decline of the last attempt, for an intent that waits for another card.
+    pub(super) fn last_decline(mut self) -> Decline {
+        match self.last_payment_error.take() {
+            Some(error) => {
+                let decline = error.decline();
+                Decline {
+                    acquirer_reference: decline.acquirer_reference.or(self.latest_charge.0),
+                    acquirer_id: Some(self.id),
+                    ..decline
+                }
+            }
+            None => self.decline("card_declined", Some("generic_decline"), DECLINED),
+        }
+    }
+}
+
+impl Refund {
+    /// None while it is on its way.
+    pub(super) fn succeeded(&self) -> Option<bool> {
+        match self.status.as_deref() {
+            Some("succeeded") => Some(true),
+            Some("failed" | "canceled") => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl Error {
+    /// The decline that this error is. Words that are not codes, and messages with a card number, are replaced.
+    pub(super) fn decline(self) -> Decline {
+        let message = self
+            .message
+            .filter(|m| m.len() <= 500)
+            .unwrap_or_else(|| DECLINED.to_owned());
+        Decline {
+            code: self
+                .code
+                .map_or_else(|| "card_declined".to_owned(), |code| word(&code).to_owned()),
+            decline_code: self.decline_code.map(|code| word(&code).to_owned()),
+            message: crate::vault::mask(&message).into_owned(),
+            acquirer_id: self.payment_intent.0,
+            acquirer_reference: self.charge.0,
+        }
+    }
+}
+
+impl From<Dispute> for AcquirerDispute {
+    fn from(dispute: Dispute) -> Self {
+        // The fee comes with the withdrawal; a reinstatement may list it again with the other sign.
+        let withdrawals = dispute.balance_transactions.iter().filter(|t| t.amount < 0);
+        let fee = withdrawals.fold(0i64, |sum, t| sum.saturating_add(t.fee.max(0)));
+        Self {
+            acquirer_id: dispute.id,
+            payment_acquirer_id: dispute.payment_intent.0,
+            charge_acquirer_reference: dispute.charge.0,
+            reference: dispute.metadata.counterfoil_reference,
+            status: dispute.status,
+            amount: dispute.amount,
+            currency: dispute.currency,
+            reason: dispute.reason,
+            network_reason_code: dispute.network_reason_code,
+            due_by: dispute.evidence_details.and_then(|details| details.due_by),
+            fee,
+            is_charge_refundable: dispute.is_charge_refundable,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Ours {
+            counterfoil_reference: Option<String>,
+        }
+        let ours = Option::<Ours>::deserialize(deserializer)?;
+        Ok(Self {
+            counterfoil_reference: ours.and_then(|ours| ours.counterfoil_reference),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdOrObject;
+        impl<'de> Visitor<'de> for IdOrObject {
+            type Value = Reference;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id or an object")
+            }
+
+            fn visit_str<E>(self, id: &str) -> Result<Reference, E> {
+                Ok(Reference(Some(id.to_owned())))
+            }
+
+            fn visit_unit<E>(self) -> Result<Reference, E> {
+                Ok(Reference(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reference, A::Error> {
+                let mut id = None;
+                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    if key == "id" {
+                        id = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Reference(id))
+            }
+        }
+        deserializer.deserialize_any(IdOrObject)
+    }
+}
+
+/// A word of the acquirer's that may be logged and told: its codes are short and plain, anything else is not repeated.
+pub(super) fn word(text: &str) -> &str {
+    let plain = text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'[' | b']'));
+    if plain && !crate::vault::contains_card_number(text) {
+        text
+    } else {
+        "unprintable"
+    }
+}
+
+const DECLINED: &str = "Your card was declined.";

@@ -1,0 +1,230 @@
+//! The deliverer's SQL: claim what is due, settle what came home.
+//!
+//! Each is one statement for any number of rows. Rows of one endpoint are taken oldest first; endpoints in random order,
+//! so that none is always last.
+
+use crate::event::Event;
+use deadpool_postgres::Pool;
+use jiff::Timestamp;
+
+pub(super) type EndpointKey = (i64, String);
+
+/// A claimed delivery with all that is needed to make it.
+pub(super) struct Due {
+    pub event: Event,
+    pub endpoint_id: String,
+    /// counted from one
+    pub attempt: i16,
+    pub url: String,
+    pub secret: Vec<u8>,
+    pub enabled: bool,
+    pub pending_webhooks: i64,
+}
+
+impl Due {
+    pub(super) fn endpoint(&self) -> EndpointKey {
+        (self.event.book_id, self.endpoint_id.clone())
+    }
+}
+
+/// How many more an endpoint may have under way.
+pub(super) struct Room<'a> {
+    pub key: &'a EndpointKey,
+    pub room: usize,
+}
+
+/// How an attempt went. No due time and not delivered: given up.
+pub(super) struct Outcome {
+    pub book_id: i64,
+    pub endpoint_id: String,
+    pub event_id: String,
+    pub attempt: i16,
+    pub due_at: Option<Timestamp>,
+    pub delivered_at: Option<Timestamp>,
+    pub status: Option<i16>,
+    pub error: Option<String>,
+    /// the receiver said that it is gone for good
+    pub gone: bool,
+    /// nothing more is to be delivered to this endpoint
+    pub abandon_endpoint: bool,
+}
+
+impl Outcome {
+    /// Given up, unless the caller sets one of the times.
+    pub(super) fn of(due: &Due, status: Option<u16>, error: Option<String>) -> Self {
+        Self {
+            book_id: due.event.book_id,
+            endpoint_id: due.endpoint_id.clone(),
+            event_id: due.event.id.clone(),
+            attempt: due.attempt,
+            due_at: None,
+            delivered_at: None,
+            status: status.and_then(|status| i16::try_from(status).ok()),
+            error,
+            gone: false,
+            abandon_endpoint: false,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{0}")]
+    Pool(#[from] deadpool_postgres::PoolError),
+    #[error("{0}")]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// Leases up to `limit` due deliveries until `lease_until`.
+pub(super) async fn claim(
+    pool: &Pool,
+    now: Timestamp,
+    lease_until: Timestamp,
+    rooms: &[Room<'_>],
+    newcomer_room: usize,
+    limit: usize,
+) -> Result<Vec<Due>, Error> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(CLAIM).await?;
+    let book_ids: Vec<i64> = rooms.iter().map(|r| r.key.0).collect();
+    let endpoint_ids: Vec<&str> = rooms.iter().map(|r| r.key.1.as_str()).collect();
+    let free: Vec<i64> = rooms.iter().map(|r| r.room as i64).collect();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
+        &now,
+        &lease_until,
+        &book_ids,
+        &endpoint_ids,
+        &free,
+        &(newcomer_room as i64),
+        &(limit as i64),
+    ];
+    let rows = client.query(&statement, &parameters).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Due {
+                event: Event {
+                    book_id: row.try_get("book_id")?,
+                    id: row.try_get("event_id")?,
+                    r#type: row.try_get("type")?,
+                    object_id: row.try_get("object_id")?,
+                    object: row.try_get("object")?,
+                    previous: row.try_get("previous")?,
+                    request_id: row.try_get("request_id")?,
+                    idempotency_key: row.try_get("idempotency_key")?,
+                    created_at: row.try_get("created_at")?,
+                },
+                endpoint_id: row.try_get("endpoint_id")?,
+                attempt: row.try_get("attempt")?,
+                url: row.try_get("url")?,
+                secret: row.try_get("secret")?,
+                enabled: row.try_get("enabled")?,
+                pending_webhooks: row.try_get("pending_webhooks")?,
+            })
+        })
+        .collect()
+}
+
+/// Writes the outcomes down; returns the endpoints that were disabled by them.
+pub(super) async fn settle(pool: &Pool, outcomes: &[Outcome]) -> Result<Vec<EndpointKey>, Error> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(SETTLE).await?;
+    fn column<'a, T>(outcomes: &'a [Outcome], field: impl Fn(&'a Outcome) -> T) -> Vec<T> {
+        outcomes.iter().map(field).collect()
+    }
+    client
+        .execute(
+            &statement,
+            &[
+                &column(outcomes, |o| o.book_id),
+                &column(outcomes, |o| o.endpoint_id.as_str()),
+                &column(outcomes, |o| o.event_id.as_str()),
+                &column(outcomes, |o| o.attempt),
+                &column(outcomes, |o| o.due_at),
+                &column(outcomes, |o| o.delivered_at),
+                &column(outcomes, |o| o.status),
+                &column(outcomes, |o| o.error.as_deref()),
+            ],
+        )
+        .await?;
+    let mut disabled = Vec::new();
+    for outcome in outcomes
+        .iter()
+        .filter(|o| o.due_at.is_none() && o.delivered_at.is_none())
+    {
+        let key = (outcome.book_id, outcome.endpoint_id.clone());
+        if outcome.abandon_endpoint || disabled.contains(&key) {
+            let statement = client.prepare_cached(ABANDON).await?;
+            client
+                .execute(&statement, &[&outcome.book_id, &outcome.endpoint_id])
+                .await?;
+        } else {
+            let statement = client.prepare_cached(DISABLE).await?;
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                [&outcome.book_id, &outcome.endpoint_id, &outcome.event_id, &outcome.gone];
+            if client.execute(&statement, &parameters).await? > 0 {
+                disabled.push(key);
+            }
+        }
+    }
+    Ok(disabled)
+}
+
+/// The recursion is a skip scan: one index probe per endpoint that has anything pending, however much that is.
+const CLAIM: &str = "
+    WITH RECURSIVE endpoint AS (
+        (SELECT d.book_id, d.endpoint_id FROM gateway.delivery d WHERE d.due_at IS NOT NULL
+         ORDER BY d.book_id, d.endpoint_id LIMIT 1)
+        UNION ALL
+        SELECT next.book_id, next.endpoint_id FROM endpoint e CROSS JOIN LATERAL (
+            SELECT d.book_id, d.endpoint_id FROM gateway.delivery d
+            WHERE d.due_at IS NOT NULL AND (d.book_id, d.endpoint_id) > (e.book_id, e.endpoint_id)
+            ORDER BY d.book_id, d.endpoint_id LIMIT 1) next
+    ), due AS MATERIALIZED (
+        SELECT d.book_id, d.endpoint_id, d.event_id
+        FROM (SELECT * FROM endpoint ORDER BY random()) e
+        CROSS JOIN LATERAL (
+            SELECT d.book_id, d.endpoint_id, d.event_id FROM gateway.delivery d
+            WHERE d.book_id = e.book_id AND d.endpoint_id = e.endpoint_id AND d.due_at <= $1
+            ORDER BY d.due_at
+            LIMIT coalesce((SELECT r.room FROM unnest($3::bigint[], $4::text[], $5::bigint[]) r(book_id, endpoint_id, room)
+                            WHERE r.book_id = e.book_id AND r.endpoint_id = e.endpoint_id), $6)
+            FOR UPDATE SKIP LOCKED) d
+        LIMIT $7
+    ), claimed AS (
+        UPDATE gateway.delivery d SET due_at = $2, attempt = d.attempt + 1
+        FROM due
+        WHERE d.book_id = due.book_id AND d.endpoint_id = due.endpoint_id AND d.event_id = due.event_id
+        RETURNING d.book_id, d.endpoint_id, d.event_id, d.attempt
+    )
+    SELECT c.book_id, c.endpoint_id, c.event_id, c.attempt, w.url, w.secret, w.status = 'enabled' AND NOT w.deleted AS enabled,
+           e.type, e.object_id, e.object, e.previous, e.request_id, e.idempotency_key, e.created_at,
+           (SELECT count(*) FROM gateway.delivery p
+            WHERE p.book_id = c.book_id AND p.event_id = c.event_id AND p.due_at IS NOT NULL) AS pending_webhooks
+    FROM claimed c
+    JOIN gateway.event e ON e.book_id = c.book_id AND e.id = c.event_id
+    JOIN gateway.webhook_endpoint w ON w.book_id = c.book_id AND w.id = c.endpoint_id";
+
+/// The attempt is the fence: whoever claimed later has the last word.
+const SETTLE: &str = "
+    UPDATE gateway.delivery d
+    SET due_at = o.due_at, delivered_at = o.delivered_at, last_status = o.status, last_error = o.error
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::timestamptz[], $7::smallint[], $8::text[])
+         o(book_id, endpoint_id, event_id, attempt, due_at, delivered_at, status, error)
+    WHERE d.book_id = o.book_id AND d.endpoint_id = o.endpoint_id AND d.event_id = o.event_id
+      AND d.attempt = o.attempt AND d.due_at IS NOT NULL";
+
+/// An endpoint that is gone, or that has had the whole schedule for an event and taken no later one either. Ids are
+/// ordered by time.
+const DISABLE: &str = "
+    UPDATE gateway.webhook_endpoint w SET status = 'disabled', version = w.version + 1
+    WHERE w.book_id = $1 AND w.id = $2 AND w.status = 'enabled'
+      AND ($4 OR NOT EXISTS (SELECT FROM gateway.delivery d WHERE d.book_id = $1 AND d.endpoint_id = $2
+                             AND d.event_id > $3 AND d.delivered_at IS NOT NULL))";
+
+/// In bounded bites: a backlog of millions must not become one long transaction.
+const ABANDON: &str = "
+    UPDATE gateway.delivery d SET due_at = NULL, last_error = 'the endpoint is disabled'
+    WHERE (d.book_id, d.endpoint_id, d.event_id) IN (
+        SELECT p.book_id, p.endpoint_id, p.event_id FROM gateway.delivery p
+        WHERE p.book_id = $1 AND p.endpoint_id = $2 AND p.due_at IS NOT NULL
+        ORDER BY p.due_at LIMIT 5000 FOR UPDATE SKIP LOCKED)";
