@@ -29,7 +29,7 @@ pub struct Parts {
     /// writes
     pub committer: Committer,
     /// card data
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// the scorer
     pub scorer: anomaly::Engine,
     /// acquirers
@@ -71,7 +71,7 @@ pub struct App {
     /// writes
     pub committer: Committer,
     /// card data
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// the scorer
     pub scorer: anomaly::Engine,
     /// acquirers

@@ -12,16 +12,14 @@ pub mod call;
 pub mod clock;
 pub mod commit;
 pub mod connector;
-<<<<<<< HEAD
 pub mod dev;
 pub mod edge;
-=======
 pub mod egress;
->>>>>>> outer
 pub mod event;
 pub mod id;
 pub mod payment;
 pub mod risk;
+pub mod service;
 pub mod vault;
 pub mod webhook;
 pub mod wire;

@@ -4,3 +4,4 @@
 pub mod ca;
 mod files;
 pub mod postgres;
+pub mod seed;

@@ -1,0 +1,160 @@
+//! What a development installation starts with: a platform, two merchants, their keys, a webhook secret and console users.
+//!
+//! Keys and passwords are stored as hashes only, so what an earlier start made is given back by `dev.json`; it is made
+//! anew only where it is missing. Never used by `serve`.
+
+use crate::auth::Scope;
+use crate::auth::keys::{self, NewKey};
+use crate::vault::Vault;
+use anyhow::Context;
+use argon2::password_hash::{PasswordHasher, SaltString};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tokio_postgres::Client;
+
+/// What was seeded, as `dev.json` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seeded {
+    /// a platform key: acts for the first merchant, and for every other with `Stripe-Account`
+    pub secret_key: String,
+    /// for browsers: may do nothing on the server's API
+    pub publishable_key: String,
+    /// scope to a key that may read and write there and nowhere else
+    pub restricted_keys: BTreeMap<String, String>,
+    /// those who sell
+    pub merchants: Vec<SeededMerchant>,
+    /// secret for a webhook endpoint of the first merchant, made with `POST /v1/webhook_endpoints`
+    pub webhook_secret: String,
+    /// people of the console
+    pub console_users: Vec<ConsoleUser>,
+}
+
+/// A merchant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SeededMerchant {
+    /// `acct_..`
+    pub id: String,
+    /// for people
+    pub name: String,
+}
+
+/// A person of the console.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConsoleUser {
+    /// what they may do
+    pub role: String,
+    /// login name
+    pub user: String,
+    /// in clear: this is a development installation
+    pub password: String,
+}
+
+const MERCHANTS: [(&str, &str); 2] = [
+    ("acct_harbourbooks", "Harbour Books"),
+    ("acct_northwindtea", "Northwind Tea"),
+];
+const ROLES: [&str; 8] = [
+    "admin",
+    "operator",
+    "risk_analyst",
+    "finance",
+    "dispute_officer",
+    "supervisor",
+    "merchant_read_only",
+    "auditor",
+];
+
+/// Seeds what is missing.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyhow::Result<Seeded> {
+    let now = jiff::Timestamp::now();
+    ledger::open_book(owner, "platform", "Platform").await?;
+    let mut books = Vec::new();
+    for (account, name) in MERCHANTS {
+        let book = ledger::open_book(owner, account, name).await?;
+        owner
+            .execute(
+                "INSERT INTO gateway.merchant (book_id, id, name, status, country, default_currency, fee_bps, fee_fixed, created_at)
+                 VALUES ($1, $2, $3, 'active', 'US', 'usd', 290, 30, $4) ON CONFLICT DO NOTHING",
+                &[&book.0, &account, &name, &now],
+            )
+            .await?;
+        books.push(book.0);
+    }
+    if let Some(known) = known
+        && valid(owner, vault, &known).await?
+    {
+        return Ok(known);
+    }
+    let first = books[0];
+    let key = |kind: &'static str, platform: bool, scopes: Vec<String>| async move {
+        keys::create(
+            owner,
+            vault,
+            &NewKey {
+                book_id: first,
+                kind,
+                platform,
+                scopes: &scopes,
+            },
+            now,
+        )
+        .await
+    };
+    let mut restricted_keys = BTreeMap::new();
+    for scope in Scope::ALL {
+        let granted = vec![format!("{}:write", scope.as_str())];
+        restricted_keys.insert(scope.as_str().to_owned(), key("restricted", false, granted).await?);
+    }
+    Ok(Seeded {
+        secret_key: key("secret", true, Vec::new()).await?,
+        publishable_key: key("publishable", false, Vec::new()).await?,
+        restricted_keys,
+        merchants: MERCHANTS
+            .iter()
+            .map(|(id, name)| SeededMerchant {
+                id: (*id).into(),
+                name: (*name).into(),
+            })
+            .collect(),
+        webhook_secret: format!("whsec_{}", hex::encode(rand::random::<[u8; 24]>())),
+        console_users: console_users(owner, now).await?,
+    })
+}
+
+/// Whether the keys of an earlier start still belong to this database.
+async fn valid(owner: &Client, vault: &Vault, known: &Seeded) -> anyhow::Result<bool> {
+    let hash = vault.hash_key(&known.secret_key);
+    Ok(owner
+        .query_opt("SELECT 1 FROM gateway.api_key WHERE hash = $1", &[&hash.as_slice()])
+        .await?
+        .is_some())
+}
+
+async fn console_users(owner: &Client, now: jiff::Timestamp) -> anyhow::Result<Vec<ConsoleUser>> {
+    let mut users = Vec::new();
+    for role in ROLES {
+        let password = hex::encode(rand::random::<[u8; 10]>());
+        let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|e| anyhow::anyhow!("salt: {e}"))?;
+        let hash = argon2::Argon2::default()
+            .hash_password(password.as_bytes(), &salt)
+            .map_err(|e| anyhow::anyhow!("password: {e}"))
+            .context("console users")?
+            .to_string();
+        owner
+            .execute(
+                "INSERT INTO gateway.console_user (name, role, password_hash, created_at) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash",
+                &[&role, &role, &hash, &now],
+            )
+            .await?;
+        users.push(ConsoleUser {
+            role: role.into(),
+            user: role.into(),
+            password,
+        });
+    }
+    Ok(users)
+}

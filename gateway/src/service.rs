@@ -1,0 +1,287 @@
+//! The running service, put together: pools, committer, scorer, connectors, routers and background work.
+//!
+//! `serve` and `dev` build the same thing from different settings. Readiness is given only after the scorer has its state
+//! back. It must never hold a rule of its own.
+
+use crate::app::{App, Parts, Settings};
+use crate::clock::Clock;
+use crate::commit::{self, Committer};
+use crate::connector::stripe::{Stripe, Timeouts};
+use crate::connector::{Connector, Registry};
+use crate::vault::{Keys, Vault};
+use crate::webhook::deliver::{self, Deliverer};
+use crate::webhook::target::Policy;
+use crate::{api, egress, payment, risk, wire};
+use anyhow::Context;
+use axum::Router;
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::future::BoxFuture;
+use ledger::group::Options;
+use rustls::RootCertStore;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_postgres::NoTls;
+use zeroize::Zeroizing;
+
+/// How long one delivery of a webhook may take: receivers are told to answer within this.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the acquirer's callbacks arrive on the API listener.
+pub const ACQUIRER_CALLBACK_PATH: &str = "/hooks/stripe";
+
+/// What the service needs to know from outside.
+pub struct ServiceConfig {
+    /// as role gateway_app
+    pub database: tokio_postgres::Config,
+    /// as role vault_app
+    pub vault_database: tokio_postgres::Config,
+    /// reading connections
+    pub connections: usize,
+    /// committing connections
+    pub writers: usize,
+    /// file with the vault's keys, made on the first use when `development`
+    pub vault_keys: PathBuf,
+    /// the acquirer
+    pub stripe: StripeConfig,
+    /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
+    pub development: bool,
+    /// authorities that webhook targets' certificates may come from, beside the usual ones
+    pub webhook_authorities: Option<PathBuf>,
+    /// the scorer's thresholds are raised so that nothing is flagged: for benchmarks alone
+    pub permissive_scorer: bool,
+}
+
+/// An acquirer that speaks Stripe's wire.
+pub struct StripeConfig {
+    /// scheme, host and port
+    pub base_url: String,
+    /// our key there
+    pub secret_key: String,
+    /// secret of its callbacks
+    pub webhook_secret: String,
+    /// authorities to trust; needed for https
+    pub authorities: Option<PathBuf>,
+}
+
+/// Whether the service can do its work now.
+pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// The running service.
+pub struct Service {
+    /// what the API listener serves
+    pub api: Router,
+    /// what the operations listener serves, beside `/healthz`, `/readyz` and `/metrics`
+    pub ops: Router,
+    /// behind `/readyz`
+    pub ready: Ready,
+    /// behind `/metrics`
+    pub metrics: prometheus::Registry,
+    /// the shared state
+    pub app: Arc<App>,
+    stop: watch::Sender<bool>,
+    work: Vec<JoinHandle<()>>,
+}
+
+/// All schemas up to date; returns how many migrations were applied.
+///
+/// # Errors
+/// When a migration fails or an applied one was changed.
+pub async fn migrate(client: &mut tokio_postgres::Client) -> anyhow::Result<usize> {
+    let books = ledger::migrate(client).await.context("schema ledger")?;
+    // Two starting processes must not run the same migration: the migration tool itself takes no lock.
+    client
+        .batch_execute("SELECT pg_advisory_lock(hashtext('counterfoil gateway migrations'))")
+        .await?;
+    let run = embedded::migrations::runner()
+        .set_migration_table_name("gateway_schema_history")
+        .run_async(client)
+        .await;
+    let installed = match &run {
+        Ok(_) => commit::install(client).await,
+        Err(_) => Ok(()),
+    };
+    client
+        .batch_execute("SELECT pg_advisory_unlock(hashtext('counterfoil gateway migrations'))")
+        .await?;
+    let gateway = run.context("schema gateway")?.applied_migrations().len();
+    installed.context("gateway.commit")?;
+    Ok(books + gateway)
+}
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+impl Service {
+    /// Builds and starts the service.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, the schema is missing, or a setting is wrong.
+    pub async fn start(config: ServiceConfig) -> anyhow::Result<Self> {
+        let clock = Clock::default();
+        let reads = pool(config.database.clone(), config.connections)?;
+        drop(
+            reads
+                .get()
+                .await
+                .context("the database cannot be reached as the gateway's role")?,
+        );
+        let vault_pool = pool(config.vault_database, 4)?;
+        drop(
+            vault_pool
+                .get()
+                .await
+                .context("the database cannot be reached as the vault's role")?,
+        );
+        let keys = if config.development {
+            Keys::from_file_or_create(&config.vault_keys)
+        } else {
+            Keys::from_file(&config.vault_keys)
+        };
+        let vault = Arc::new(Vault::open(
+            vault_pool,
+            keys.context("the vault's keys")?,
+            clock.clone(),
+        ));
+        let committer = Committer::start(
+            config.database,
+            Options {
+                writers: config.writers,
+                ..Options::default()
+            },
+        );
+        let stripe = Stripe::new(crate::connector::stripe::Config {
+            base_url: config.stripe.base_url,
+            secret_key: Zeroizing::new(config.stripe.secret_key),
+            webhook_secrets: vec![Zeroizing::new(config.stripe.webhook_secret)],
+            timeouts: Timeouts::default(),
+            roots: roots(config.stripe.authorities.as_deref())?,
+        })
+        .context("the connector to the acquirer")?;
+        let scorer = anomaly::Engine::new(if config.permissive_scorer {
+            anomaly::Config::permissive()
+        } else {
+            anomaly::Config::default()
+        });
+        let app = App::new(Parts {
+            reads,
+            committer,
+            vault,
+            scorer,
+            connectors: Registry::new(vec![Arc::new(stripe) as Arc<dyn Connector>]),
+            clock,
+            settings: Settings {
+                test_mode: config.development,
+                ..Settings::default()
+            },
+        });
+        if config.development {
+            risk::list_test_cards(&app);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let rebuilt = Arc::new(AtomicBool::new(false));
+        let mut service = Self {
+            api: api::router(app.clone()),
+            ops: Router::new(),
+            ready: ready(app.clone(), rebuilt.clone()),
+            metrics: prometheus::Registry::new(),
+            app,
+            stop,
+            work: Vec::new(),
+        };
+        let attempts = risk::rebuild(&service.app)
+            .await
+            .map_err(|e| anyhow::anyhow!(e.message))
+            .context("the scorer's state")?;
+        tracing::info!(attempts, "scorer rebuilt");
+        rebuilt.store(true, Ordering::Release);
+        service
+            .work
+            .push(tokio::spawn(sweep(service.app.clone(), stopped.clone())));
+        let policy = Policy {
+            allow_private: config.development,
+            roots: roots(config.webhook_authorities.as_deref())?,
+            timeout: WEBHOOK_TIMEOUT,
+        };
+        let deliverer = Deliverer::new(
+            deliver::Config::new(wire::API_VERSION, policy),
+            service.app.reads.clone(),
+            service.app.vault.clone(),
+            service.app.clock.clone(),
+            service.app.committer.events.clone(),
+        );
+        service.work.push(tokio::spawn(deliverer.run(until(stopped))));
+        Ok(service)
+    }
+
+    /// Stops background work and commits what is queued; called after the API has drained.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        for work in self.work {
+            // a panic was reported where it happened
+            let _ = work.await;
+        }
+        self.app.committer.shutdown().await;
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone: that is the end too.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        match payment::sweep::round(&app).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "sweep"),
+            Err(error) => tracing::warn!(error = error.message, "sweep failed; trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(app.settings.sweep_every) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+fn ready(app: Arc<App>, rebuilt: Arc<AtomicBool>) -> Ready {
+    Arc::new(move || {
+        let (app, rebuilt) = (app.clone(), rebuilt.clone());
+        Box::pin(async move {
+            if !rebuilt.load(Ordering::Acquire) {
+                return false;
+            }
+            let asked = async { app.reads.get().await.ok()?.batch_execute("SELECT 1").await.ok() };
+            tokio::time::timeout(Duration::from_secs(2), asked)
+                .await
+                .is_ok_and(|answer| answer.is_some())
+        })
+    })
+}
+
+fn pool(config: tokio_postgres::Config, size: usize) -> anyhow::Result<Pool> {
+    let manager = Manager::from_config(
+        config,
+        NoTls,
+        ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        },
+    );
+    Ok(Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(Duration::from_secs(5)))
+        .create_timeout(Some(Duration::from_secs(5)))
+        .build()?)
+}
+
+fn roots(file: Option<&std::path::Path>) -> anyhow::Result<Arc<RootCertStore>> {
+    match file {
+        Some(file) => egress::roots(&[file]).map_err(anyhow::Error::msg),
+        None => Ok(Arc::new(RootCertStore::empty())),
+    }
+}
