@@ -84,6 +84,8 @@ pub struct App {
     pub settlement_delay: SignedDuration,
     /// times and limits
     pub settings: Settings,
+    /// API keys seen lately
+    pub keys: crate::auth::KeyCache,
     merchants: RwLock<HashMap<MerchantKey, (Timestamp, Arc<Merchant>)>>,
     opened: Mutex<HashSet<(i64, String, String)>>,
 }
@@ -123,7 +125,11 @@ impl Merchant {
 
     /// The platform's fee on a capture. The fixed part is in the default currency and applies to it alone.
     pub fn fee(&self, amount: i64, currency: &str) -> i64 {
-        let fixed = if currency == self.default_currency { self.fee_fixed } else { 0 };
+        let fixed = if currency == self.default_currency {
+            self.fee_fixed
+        } else {
+            0
+        };
         accounting::fee(amount, self.fee_bps, fixed)
     }
 }
@@ -141,6 +147,7 @@ impl App {
             sweep_after: parts.settings.sweep_after,
             settlement_delay: parts.settings.settlement_delay,
             settings: parts.settings,
+            keys: crate::auth::KeyCache::default(),
             merchants: RwLock::default(),
             opened: Mutex::default(),
         })
@@ -153,17 +160,23 @@ impl App {
 
     /// The connector of this name.
     pub fn connector(&self, name: &str) -> Result<Arc<dyn Connector>, ApiError> {
-        self.connectors.get(name).ok_or_else(|| ApiError::internal(format!("no connector {name} is configured")))
+        self.connectors
+            .get(name)
+            .ok_or_else(|| ApiError::internal(format!("no connector {name} is configured")))
     }
 
     /// The connector for new payments.
     pub fn primary_connector(&self) -> Result<Arc<dyn Connector>, ApiError> {
-        self.connectors.primary().ok_or_else(|| ApiError::internal("no connector is configured"))
+        self.connectors
+            .primary()
+            .ok_or_else(|| ApiError::internal("no connector is configured"))
     }
 
     /// The merchant that owns this book.
     pub async fn merchant_by_book(&self, book_id: i64) -> Result<Arc<Merchant>, ApiError> {
-        self.merchant(MerchantKey::Book(book_id)).await?.ok_or_else(|| ApiError::internal("a book without a merchant"))
+        self.merchant(MerchantKey::Book(book_id))
+            .await?
+            .ok_or_else(|| ApiError::internal("a book without a merchant"))
     }
 
     /// The merchant with this account id.
@@ -182,10 +195,20 @@ impl App {
         let client = self.reads.get().await?;
         let rows = match &key {
             MerchantKey::Book(book) => {
-                client.query_typed("SELECT row_to_json(t)::text FROM gateway.merchant t WHERE book_id = $1", &[(book, Type::INT8)]).await?
+                client
+                    .query_typed(
+                        "SELECT row_to_json(t)::text FROM gateway.merchant t WHERE book_id = $1",
+                        &[(book, Type::INT8)],
+                    )
+                    .await?
             }
             MerchantKey::Id(id) => {
-                client.query_typed("SELECT row_to_json(t)::text FROM gateway.merchant t WHERE id = $1", &[(id, Type::TEXT)]).await?
+                client
+                    .query_typed(
+                        "SELECT row_to_json(t)::text FROM gateway.merchant t WHERE id = $1",
+                        &[(id, Type::TEXT)],
+                    )
+                    .await?
             }
         };
         let Some(row) = rows.first() else { return Ok(None) };
@@ -202,9 +225,15 @@ impl App {
         if self.opened.lock().is_ok_and(|opened| opened.contains(&key)) {
             return Ok(());
         }
-        let books = Books { book: BookId(payment.book_id), currency: currency(&payment.currency)?, connector, at: self.clock.now() };
+        let books = Books {
+            book: BookId(payment.book_id),
+            currency: currency(&payment.currency)?,
+            connector,
+            at: self.clock.now(),
+        };
         let client = self.reads.get().await?;
-        ledger::open(&**client, books.book, &books.accounts()).await?;
+        let accounts = books.accounts().map_err(Refused::Ledger)?;
+        ledger::open(&**client, books.book, &accounts).await?;
         if let Ok(mut opened) = self.opened.lock() {
             opened.insert(key);
         }
@@ -229,6 +258,13 @@ impl App {
 /// The currency of a stored row; parameters are checked by the API before anything is stored.
 pub fn currency(code: &str) -> Result<Currency, ApiError> {
     code.parse().map_err(|_| {
-        ApiError::invalid("invalid_currency", "currency", format!("Invalid currency: {}. Use a three-letter ISO code such as usd.", crate::api::error::shown(code)))
+        ApiError::invalid(
+            "invalid_currency",
+            "currency",
+            format!(
+                "Invalid currency: {}. Use a three-letter ISO code such as usd.",
+                crate::api::error::shown(code)
+            ),
+        )
     })
 }

@@ -3,12 +3,17 @@
 //! `ARCHITECTURE.md` has the bird's eye view and the laws. Start reading at `api` (what callers see), `payment::flow` (one
 //! payment, step by step) and `commit` (how a step becomes durable).
 
+#![recursion_limit = "256"] // the wire's objects are wide json! literals
+
 pub mod api;
 pub mod app;
+pub mod assembly;
 pub mod auth;
 pub mod call;
+pub mod cli;
 pub mod clock;
 pub mod commit;
+pub mod config;
 pub mod connector;
 pub mod dev;
 pub mod edge;
