@@ -99,5 +99,5 @@ pub async fn migrate(client: &mut tokio_postgres::Client) -> anyhow::Result<usiz
             client.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await?;
         }
     }
-    Ok(0)
+    Ok(ledger::migrate(client).await?)
 }
