@@ -18,7 +18,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use ledger::group::Options;
 use rustls::RootCertStore;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -130,23 +130,12 @@ impl Service {
                 .await
                 .context("the database cannot be reached as the gateway's role")?,
         );
-        let vault_pool = pool(config.vault_database, 4)?;
-        drop(
-            vault_pool
-                .get()
-                .await
-                .context("the database cannot be reached as the vault's role")?,
-        );
-        let keys = if config.development {
-            Keys::from_file_or_create(&config.vault_keys)
-        } else {
-            Keys::from_file(&config.vault_keys)
-        };
-        let vault = Arc::new(Vault::open(
-            vault_pool,
-            keys.context("the vault's keys")?,
-            clock.clone(),
-        ));
+        let vault = Arc::new(vault(
+            config.vault_database,
+            &config.vault_keys,
+            config.development,
+            &clock,
+        )?);
         let committer = Committer::start(
             config.database,
             Options {
@@ -248,6 +237,23 @@ async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+/// The vault over its own connections; with `make_keys` its key file is made on the first use.
+///
+/// # Errors
+/// When the key file cannot be read or made.
+pub fn vault(database: tokio_postgres::Config, keys: &Path, make_keys: bool, clock: &Clock) -> anyhow::Result<Vault> {
+    let keys = if make_keys {
+        Keys::from_file_or_create(keys)
+    } else {
+        Keys::from_file(keys)
+    };
+    Ok(Vault::open(
+        pool(database, 4)?,
+        keys.context("the vault's keys")?,
+        clock.clone(),
+    ))
+}
+
 fn ready(app: Arc<App>, rebuilt: Arc<AtomicBool>) -> Ready {
     Arc::new(move || {
         let (app, rebuilt) = (app.clone(), rebuilt.clone());
@@ -279,7 +285,7 @@ fn pool(config: tokio_postgres::Config, size: usize) -> anyhow::Result<Pool> {
         .build()?)
 }
 
-fn roots(file: Option<&std::path::Path>) -> anyhow::Result<Arc<RootCertStore>> {
+fn roots(file: Option<&Path>) -> anyhow::Result<Arc<RootCertStore>> {
     match file {
         Some(file) => egress::roots(&[file]).map_err(anyhow::Error::msg),
         None => Ok(Arc::new(RootCertStore::empty())),

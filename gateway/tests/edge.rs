@@ -676,7 +676,7 @@ fn router(app: App) -> Router {
         std::future::pending::<()>().await;
     }
     async fn panics() -> String {
-        let card: Result<(), &str> = Err("4242");
+        let card: Result<u8, String> = "4242".parse().map_err(|_| "4242".to_string());
         card.expect("card");
         String::new()
     }

@@ -1,7 +1,8 @@
 //! Everything a developer's machine needs and a production machine must not run: an embedded PostgreSQL, a certificate
-//! authority of its own, and the file that tells other programs where everything is.
+//! authority of its own, an acquirer to talk to, and first data.
 
+pub mod acquirer;
 pub mod ca;
-mod files;
+pub(crate) mod files;
 pub mod postgres;
 pub mod seed;

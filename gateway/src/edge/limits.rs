@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bounds of one listener. Times are milliseconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Open connections; one more is closed at once.
     pub connections: usize,
@@ -81,6 +81,51 @@ impl Limits {
 
     pub(super) fn h2_ping(&self) -> Duration {
         Duration::from_millis(self.h2_ping_ms)
+    }
+
+    /// Name (as in the configuration file) and value of each.
+    pub(crate) fn each(&self) -> [(&'static str, u64); 15] {
+        let Self {
+            connections,
+            requests,
+            handshake_ms,
+            header_read_ms,
+            body_read_ms,
+            idle_ms,
+            ..
+        } = *self;
+        let Self {
+            header_bytes,
+            header_count,
+            uri_bytes,
+            body_bytes,
+            body_memory_bytes,
+            ..
+        } = *self;
+        let Self {
+            h2_streams,
+            h2_resets,
+            h2_ping_ms,
+            drain_ms,
+            ..
+        } = *self;
+        [
+            ("limits.connections", connections as u64),
+            ("limits.requests", requests as u64),
+            ("limits.handshake_ms", handshake_ms),
+            ("limits.header_read_ms", header_read_ms),
+            ("limits.body_read_ms", body_read_ms),
+            ("limits.idle_ms", idle_ms),
+            ("limits.header_bytes", header_bytes as u64),
+            ("limits.header_count", header_count as u64),
+            ("limits.uri_bytes", uri_bytes as u64),
+            ("limits.body_bytes", body_bytes as u64),
+            ("limits.body_memory_bytes", body_memory_bytes as u64),
+            ("limits.h2_streams", u64::from(h2_streams)),
+            ("limits.h2_resets", h2_resets),
+            ("limits.h2_ping_ms", h2_ping_ms),
+            ("limits.drain_ms", drain_ms),
+        ]
     }
 
     /// How long a shutdown waits for answers that are owed.

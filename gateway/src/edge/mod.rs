@@ -13,6 +13,7 @@ mod answer;
 mod body;
 mod connection;
 mod limits;
+mod metrics;
 mod request;
 mod stats;
 mod tls;
@@ -31,6 +32,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use answer::{Refusal, RequestId};
 pub use limits::Limits;
+pub use metrics::Collector;
 pub use stats::Stats;
 pub use tls::{ClientAuth, Files, Reloadable, TlsError};
 

@@ -1,0 +1,90 @@
+//! `counterfoil serve`: production. Starts with right settings or not at all.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::log;
+use super::serving::{self, Bound};
+use super::shutdown::Shutdown;
+use crate::config::{DEFAULTS, Listener, Secret, Settings};
+use crate::edge::{self, Reloadable};
+use crate::service::{Service, ServiceConfig, StripeConfig};
+
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  counterfoil serve --defaults > counterfoil.toml
+  counterfoil serve --config counterfoil.toml --check
+  COUNTERFOIL__DATABASE__URL=postgresql://.. counterfoil serve --config counterfoil.toml")]
+pub(super) struct Args {
+    /// Settings on top of the documented defaults; the environment (COUNTERFOIL__SECTION__KEY) wins over both
+    #[arg(long, value_name = "FILE", required_unless_present = "defaults")]
+    config: Option<PathBuf>,
+
+    /// Check the settings and the certificates, and exit
+    #[arg(long)]
+    check: bool,
+
+    /// Print the documented defaults, and exit
+    #[arg(long, conflicts_with_all = ["config", "check"])]
+    defaults: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    let Some(file) = args.config else {
+        print!("{DEFAULTS}");
+        return Ok(());
+    };
+    let settings = Settings::load(&file).with_context(|| format!("settings of {}", file.display()))?;
+    let api_tls = Reloadable::load(settings.api.files()).context("certificate of the API listener")?;
+    let ops_tls = Reloadable::load(settings.ops.files()).context("certificate of the operations listener")?;
+    if args.check {
+        println!("The settings are good.");
+        return Ok(());
+    }
+    log::to_stderr(&settings.log.filter)?;
+    let shutdown = Shutdown::listen()?;
+    let api = Bound {
+        listener: bind(&settings.api)?,
+        tls: api_tls,
+    };
+    let ops = Bound {
+        listener: bind(&settings.ops)?,
+        tls: ops_tls,
+    };
+    let service = Service::start(service_config(&settings)?)
+        .await
+        .context("starting the application")?;
+    serving::run(service, api, ops, &settings.limits, shutdown, || Ok(())).await
+}
+
+fn bind(listener: &Listener) -> Result<std::net::TcpListener> {
+    edge::bind(listener.address).with_context(|| format!("listening on {}", listener.address))
+}
+
+fn service_config(settings: &Settings) -> Result<ServiceConfig> {
+    let url = |secret: &Secret| {
+        secret
+            .expose()
+            .parse::<tokio_postgres::Config>()
+            .context("database URL")
+    };
+    let authorities = &settings.stripe.authorities;
+    Ok(ServiceConfig {
+        database: url(&settings.database.url)?,
+        vault_database: url(&settings.database.vault_url)?,
+        connections: settings.database.connections,
+        writers: settings.database.writers,
+        vault_keys: settings.vault.keys.clone(),
+        stripe: StripeConfig {
+            base_url: settings.stripe.base_url.clone(),
+            secret_key: settings.stripe.secret_key.expose().to_string(),
+            webhook_secret: settings.stripe.webhook_secret.expose().to_string(),
+            authorities: (!authorities.as_os_str().is_empty()).then(|| authorities.clone()),
+        },
+        development: false,
+        webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
+            .then(|| settings.webhooks.authorities.clone()),
+        permissive_scorer: false,
+    })
+}

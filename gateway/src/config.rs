@@ -1,0 +1,361 @@
+//! Settings of `counterfoil serve`: one documented default file, compiled in, then the operator's file, then the environment.
+//!
+//! A setting that is unknown, missing, of the wrong kind or out of range stops the start and is named; nothing is guessed and
+//! nothing falls back in silence. Secrets show neither in `Debug` nor in errors.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use config::{Config, ConfigError, Environment, File, FileFormat};
+use serde::Deserialize;
+
+use crate::edge::{ClientAuth, Files, Limits};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The listener of the public API.
+    pub api: Listener,
+    /// The listener of console, health and metrics.
+    pub ops: Listener,
+    /// Bounds of each listener.
+    pub limits: Limits,
+    /// PostgreSQL.
+    pub database: Database,
+    /// Card data.
+    pub vault: Vault,
+    /// The acquirer.
+    pub stripe: Stripe,
+    /// Events to merchants.
+    pub webhooks: Webhooks,
+    /// Logs.
+    pub log: Log,
+}
+
+/// One socket and its certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port.
+    pub address: SocketAddr,
+    /// PEM chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+    /// PEM authorities of required client certificates; empty for none.
+    pub client_authorities: PathBuf,
+}
+
+/// PostgreSQL connections.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// URL of the role that serves.
+    pub url: Secret,
+    /// URL of the role that reads card data.
+    pub vault_url: Secret,
+    /// Reading connections.
+    pub connections: usize,
+    /// Committing connections.
+    pub writers: usize,
+}
+
+/// Card data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// File with the keys.
+    pub keys: PathBuf,
+}
+
+/// Events told to merchants.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Authorities whose certificates merchants' endpoints may have.
+    pub authorities: PathBuf,
+}
+
+/// An acquirer that speaks Stripe's wire.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stripe {
+    /// Scheme, host and port.
+    pub base_url: String,
+    /// Our key there.
+    pub secret_key: Secret,
+    /// Secret of its webhooks to us.
+    pub webhook_secret: Secret,
+    /// Further authorities to trust; empty for none.
+    pub authorities: PathBuf,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A tracing filter.
+    pub filter: String,
+}
+
+/// A text that must not be printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+/// Why the program does not start. Names the setting; never shows a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Unknown, missing, or of the wrong kind.
+    #[error("{0}")]
+    Shape(#[from] ConfigError),
+    /// Present, but not usable.
+    #[error("setting {name}: {problem}")]
+    Value {
+        /// As in the file: `section.key`.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Settings {
+    /// The defaults, under `file`, under the environment of this process.
+    ///
+    /// # Errors
+    /// [`SettingsError`], naming the first wrong setting.
+    pub fn load(file: &Path) -> Result<Self, SettingsError> {
+        Self::from_sources(File::from(file).format(FileFormat::Toml), environment())
+    }
+
+    fn from_sources(
+        file: impl config::Source + Send + Sync + 'static,
+        environment: Environment,
+    ) -> Result<Self, SettingsError> {
+        let settings: Self = Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .add_source(file)
+            .add_source(environment)
+            .build()?
+            .try_deserialize()?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        if self.api.address == self.ops.address {
+            return Err(wrong(
+                "ops.address",
+                "must differ from api.address: the console is not for checkout services",
+            ));
+        }
+        for (name, value) in self.limits.each() {
+            if value == 0 {
+                return Err(wrong(name, "must be above 0: no limit can be switched off"));
+            }
+        }
+        if self.limits.header_count > 100 {
+            return Err(wrong("limits.header_count", "must be at most 100"));
+        }
+        if self.limits.body_memory_bytes < self.limits.body_bytes {
+            return Err(wrong("limits.body_memory_bytes", "must be at least limits.body_bytes"));
+        }
+        for (name, url) in [
+            ("database.url", &self.database.url),
+            ("database.vault_url", &self.database.vault_url),
+        ] {
+            if url.0.is_empty() {
+                return Err(wrong(name, "must be set"));
+            }
+            if url.0.parse::<tokio_postgres::Config>().is_err() {
+                return Err(wrong(
+                    name,
+                    "is not a PostgreSQL URL (postgresql://role:password@host:port/database)",
+                ));
+            }
+        }
+        for (name, count) in [
+            ("database.connections", self.database.connections),
+            ("database.writers", self.database.writers),
+        ] {
+            if count == 0 || count > 1000 {
+                return Err(wrong(name, "must be from 1 to 1000"));
+            }
+        }
+        if !matches!(
+            url::Url::parse(&self.stripe.base_url).as_ref().map(url::Url::scheme),
+            Ok("https" | "http")
+        ) {
+            return Err(wrong("stripe.base_url", "must be an http or https URL"));
+        }
+        for (name, secret) in [
+            ("stripe.secret_key", &self.stripe.secret_key),
+            ("stripe.webhook_secret", &self.stripe.webhook_secret),
+        ] {
+            if secret.0.is_empty() {
+                return Err(wrong(name, "must be set"));
+            }
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+            return Err(wrong("log.filter", &error.to_string()));
+        }
+        Ok(())
+    }
+}
+
+impl Listener {
+    /// The files of its certificate.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        let client = match self.client_authorities.as_os_str().is_empty() {
+            true => ClientAuth::None,
+            false => ClientAuth::Required(self.client_authorities.clone()),
+        };
+        Files {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            client,
+        }
+    }
+}
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+fn environment() -> Environment {
+    Environment::with_prefix("COUNTERFOIL")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+}
+
+fn wrong(name: &'static str, problem: &str) -> SettingsError {
+    SettingsError::Value {
+        name,
+        problem: problem.to_string(),
+    }
+}
+
+/// The documented defaults; also printed by `counterfoil serve --defaults`.
+pub const DEFAULTS: &str = include_str!("../../deploy/config.default.toml");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// What every operator has to set.
+    const MINIMUM: &str = r#"
+        [database]
+        url = "postgresql://gateway_app:pw@db1,db2/counterfoil?target_session_attrs=read-write"
+        vault_url = "postgresql://vault_app:pw@db1/counterfoil"
+        [stripe]
+        secret_key = "sk_live_1"
+        webhook_secret = "whsec_1"
+    "#;
+
+    fn load(file: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let variables: HashMap<_, _> = variables
+            .iter()
+            .map(|(k, v)| ((*k).to_string(), (*v).to_string()))
+            .collect();
+        let environment = environment().source(Some(variables));
+        Settings::from_sources(File::from_str(file, FileFormat::Toml), environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_default_file_has_every_setting_and_the_edge_agrees_with_it() {
+        let settings = load(MINIMUM, &[]).expect("complete");
+        assert_eq!(
+            settings.limits,
+            Limits::default(),
+            "deploy/config.default.toml and Limits::default()"
+        );
+    }
+
+    #[test]
+    fn every_setting_of_the_default_file_has_a_comment_above_it() {
+        let lines: Vec<&str> = DEFAULTS.lines().collect();
+        for (n, line) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.contains(" = ") && !line.starts_with('#'))
+        {
+            // A group of settings without an empty line between them shares one comment.
+            let documented = lines[..n]
+                .iter()
+                .rev()
+                .take_while(|above| !above.is_empty())
+                .any(|above| above.starts_with('#'));
+            let listener = ["address", "certificate", "key", "client_authorities"]
+                .iter()
+                .any(|key| line.starts_with(key));
+            assert!(documented || listener, "line {}: {line}", n + 1);
+        }
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+        let file = format!("{MINIMUM}\n[limits]\nbody_bytes = 1000\nidle_ms = 5");
+        let settings = load(
+            &file,
+            &[("COUNTERFOIL__LIMITS__BODY_BYTES", "2000"), ("UNRELATED", "x")],
+        )
+        .expect("good");
+        assert_eq!((settings.limits.body_bytes, settings.limits.idle_ms), (2000, 5));
+        assert_eq!(settings.limits.drain_ms, Limits::default().drain_ms);
+    }
+
+    #[test]
+    fn a_wrong_setting_is_refused_by_name() {
+        let set = |line: &str| format!("{MINIMUM}\n{line}");
+        type Case<'a> = (String, &'a [(&'a str, &'a str)], &'a str);
+        let cases: &[Case<'_>] = &[
+            (String::new(), &[], "database.url"),
+            (set("[limits]\nbody_byte = 1"), &[], "body_byte"),
+            (set("[limits]\nidle_ms = \"soon\""), &[], "limits.idle_ms"),
+            (set("[limits]\nh2_resets = 0"), &[], "limits.h2_resets"),
+            (set("[limits]\nheader_count = 101"), &[], "limits.header_count"),
+            (set("[limits]\nbody_memory_bytes = 10"), &[], "limits.body_memory_bytes"),
+            (set("[api]\naddress = \"localhost\""), &[], "api.address"),
+            (set("[api]\naddress = \"127.0.0.1:9443\""), &[], "ops.address"),
+            (set("[log]\nfilter = \"gateway=shout\""), &[], "log.filter"),
+            (set(""), &[("COUNTERFOIL__API__ADRESS", "1.2.3.4:1")], "adress"),
+            (set(""), &[("COUNTERFOIL__DATABASE__WRITERS", "0")], "database.writers"),
+            (set(""), &[("COUNTERFOIL__DATABASE__URL", "mysql://x")], "database.url"),
+            (
+                set(""),
+                &[("COUNTERFOIL__STRIPE__BASE_URL", "ftp://x")],
+                "stripe.base_url",
+            ),
+            (set(""), &[("COUNTERFOIL__STRIPE__SECRET_KEY", "")], "stripe.secret_key"),
+        ];
+        for (file, variables, name) in cases {
+            let refusal = load(file, variables).expect_err(name);
+            assert!(refusal.contains(name), "{name}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let settings = load(MINIMUM, &[]).expect("complete");
+        let printed = format!("{settings:?}");
+        assert!(!printed.contains("sk_live_1") && !printed.contains(":pw@"), "{printed}");
+        let refusal = load(MINIMUM, &[("COUNTERFOIL__DATABASE__URL", "mysql://u:hunter2@h")]).expect_err("refused");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
+    }
+}

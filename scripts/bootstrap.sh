@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what is missing, and says so; does nothing when all is there. Safe to run again.
+#
+#   scripts/bootstrap.sh run     what building and running need: a C compiler and PostgreSQL's server programs
+#   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
+#                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js (the API)
+#
+# System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ in pinned versions and touch nothing else.
+# A missing test program is a warning here and a failure of its test: what cannot be checked is not called good.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly STRIPE_PYTHON=16.1.0
+readonly STRIPE_NODE=23.1.0
+
+main() {
+    case "${1:-}" in
+        run) for_running ;;
+        test) for_running; for_testing ;;
+        *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+}
+
+for_running() {
+    have cargo || fail "cargo is missing: install Rust by rustup (https://rustup.rs); rust-toolchain.toml names the version"
+    required "a C compiler" "have cc" gcc libc6-dev
+    required "PostgreSQL's server programs" have_postgres postgresql
+}
+
+for_testing() {
+    wanted "hledger" "have hledger" hledger
+    wanted "beancount" "have bean-check" beancount
+    wanted "Python's venv" "python3 -c 'import ensurepip, venv'" python3 python3-venv
+    wanted "Node.js" "have npm" nodejs npm
+    stripe_python
+    stripe_node
+}
+
+stripe_python() {
+    local venv=.tools/python
+    "$venv/bin/python" -c "from importlib.metadata import version; assert version('stripe') == '$STRIPE_PYTHON'" 2>/dev/null && return
+    say "installing stripe $STRIPE_PYTHON for Python into $venv"
+    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "stripe==$STRIPE_PYTHON"; } \
+        || warn "the Python SDK is missing: its tests will fail"
+}
+
+stripe_node() {
+    local prefix=.tools/node
+    grep -qs "\"version\": \"$STRIPE_NODE\"" "$prefix/node_modules/stripe/package.json" && return
+    say "installing stripe $STRIPE_NODE for Node.js into $prefix"
+    mkdir -p "$prefix"
+    npm install --silent --no-audit --no-fund --no-save --prefix "$prefix" "stripe@$STRIPE_NODE" >/dev/null \
+        || warn "the Node.js SDK is missing: its tests will fail"
+}
+
+# required|wanted NAME CHECK PACKAGE..: installs the packages when the check fails, and checks again.
+required() { install_unless "$@" || fail "$1 is missing and could not be installed"; }
+wanted() { install_unless "$@" || warn "$1 is missing and could not be installed: its tests will fail"; }
+
+install_unless() {
+    local name=$1 check=$2
+    shift 2
+    eval "$check" >/dev/null 2>&1 && return
+    have apt-get || { warn "no apt-get here: install $name yourself"; return 1; }
+    say "installing $name ($*)"
+    apt_get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 \
+        || { apt_get update -q >/dev/null && apt_get install -y -q --no-install-recommends "$@" >/dev/null; } \
+        || return 1
+    eval "$check" >/dev/null 2>&1
+}
+
+apt_get() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        have sudo || { warn "neither root nor sudo"; return 1; }
+        as_root=(sudo)
+    fi
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get "$@"
+}
+
+have_postgres() { { have initdb && have postgres; } || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+have() { command -v "$1" >/dev/null; }
+say() { echo "bootstrap: $*"; }
+warn() { echo "bootstrap: warning: $*" >&2; }
+fail() { echo "bootstrap: $*" >&2; exit 1; }
+
+main "$@"
