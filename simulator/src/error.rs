@@ -58,6 +58,11 @@ impl ApiError {
         Self { code: Some(code), ..self }
     }
 
+    /// The same, stored under the key because the endpoint had begun.
+    pub fn began(self) -> Self {
+        Self { began: true, ..self }
+    }
+
     /// The same, blaming a parameter.
     pub fn param(self, param: &'static str) -> Self {
         Self { param: Some(param.into()), ..self }

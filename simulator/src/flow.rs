@@ -171,7 +171,7 @@ impl Op<'_> {
         let amount = amount.unwrap_or(intent.amount_capturable);
         if amount < 1 || amount > intent.amount_capturable {
             let message = "The provided amount_to_capture must be positive and at most the amount that can be captured";
-            return Err(ApiError { began: true, ..ApiError::invalid("amount_to_capture", message).code("amount_too_large") });
+            return Err(ApiError::invalid("amount_to_capture", message).code("amount_too_large").began());
         }
         self.settle(intent, charge, amount, "charge.captured");
         Ok(())
@@ -208,7 +208,7 @@ impl Op<'_> {
         let mut charge = self.capturable(intent, "incremented")?;
         if amount <= intent.amount {
             let message = "The new amount must be greater than the amount already authorized.";
-            return Err(ApiError { began: true, ..ApiError::invalid("amount", message) });
+            return Err(ApiError::invalid("amount", message).began());
         }
         intent.amount = amount;
         intent.amount_capturable = amount;
@@ -286,7 +286,7 @@ impl Op<'_> {
                 "Refund amount ({amount}) is greater than unrefunded amount on charge ({})",
                 charge.refundable()
             );
-            return Err(ApiError { began: true, ..ApiError::invalid("amount", message).code("amount_too_large") });
+            return Err(ApiError::invalid("amount", message).code("amount_too_large").began());
         }
         let id = self.store.next_id(|store| &store.refunds);
         let aftermath = charge.card().behaviour().aftermath;

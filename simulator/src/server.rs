@@ -21,7 +21,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -74,7 +73,7 @@ async fn connection(simulator: Arc<Simulator>, tcp: TcpStream, mut stop: watch::
             _ = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break,
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
@@ -256,7 +255,7 @@ fn run(store: &mut Store, simulator: &Simulator, call: &Call, breakage: Option<B
         _ => api::route(call.method.as_str(), &call.path, &mut op, &call.params),
     };
     if breakage.is_some_and(|breakage| breakage.stored) {
-        answered = Err(ApiError { began: true, ..broken() });
+        answered = Err(broken().began());
     }
     let expand = Expand::parse(call.params.list("expand"));
     let mut concluded = conclude(op, call, answered, expand);

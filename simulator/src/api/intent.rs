@@ -155,10 +155,8 @@ fn finish(intent: &Intent, confirmed: Confirmed, params: &Params) -> Result<Answ
     let object = ObjectRef::Intent(intent.id);
     // Asked for by callers who cannot show a challenge; the intent itself stays where it is.
     if intent.status == IntentStatus::RequiresAction && params.flag("error_on_requires_action", false)? {
-        return Err(ApiError {
-            began: true,
-            ..ApiError::card("authentication_required", "payment_method", "This payment required an authentication action to complete.")
-        });
+        let message = "This payment required an authentication action to complete.";
+        return Err(ApiError::card("authentication_required", "payment_method", message));
     }
     Ok(match confirmed {
         Confirmed::Accepted => Answer::Object(object),

@@ -196,7 +196,7 @@ pub(super) fn search_intents(op: &Op<'_>, params: &Params) -> Result<Answer, Api
         row.account == op.account
             && clauses.iter().all(|(field, value)| match field {
                 Field::Metadata(key) => row.metadata.get(key) == Some(value),
-                Field::Status => status_name(row.status) == value,
+                Field::Status => status_name(row.status) == *value,
                 Field::Currency => row.currency.as_str() == value.to_ascii_lowercase(),
                 Field::Customer => row.customer.as_deref() == Some(value),
                 Field::Amount => value.parse() == Ok(row.amount),

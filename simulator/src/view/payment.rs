@@ -145,7 +145,7 @@ pub(super) struct Error<'a> {
     network_decline_code: Null,
     param: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payment_intent: Option<IntentView<'a>>,
+    payment_intent: Option<Box<IntentView<'a>>>,
     payment_method: MethodView<'a>,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -170,7 +170,7 @@ fn error<'a>(decline: &'a Decline, intent: Option<IntentView<'a>>) -> Error<'a> 
             "expired_card" => Some("exp_month"),
             _ => None,
         },
-        payment_intent: intent,
+        payment_intent: intent.map(Box::new),
         payment_method: method(&decline.method, &NO_METADATA),
         kind: if decline.decline_code.is_some() { "card_error" } else { "invalid_request_error" },
     }
