@@ -97,7 +97,10 @@ async fn truth(State(simulator): Shared) -> Response {
             let page = {
                 let store = simulator.store();
                 let rows = store.intents.rows();
-                rows.get(from..rows.len().min(from + TRUTH_PAGE))?.iter().map(|row| line(&store, row)).collect::<Vec<_>>()
+                rows.get(from..rows.len().min(from + TRUTH_PAGE))?
+                    .iter()
+                    .map(|row| line(&store, row))
+                    .collect::<Vec<_>>()
             };
             if page.is_empty() {
                 return None;
@@ -112,7 +115,11 @@ async fn truth(State(simulator): Shared) -> Response {
             Some((Ok::<_, std::convert::Infallible>(Bytes::from(text)), next))
         }
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(pages),
+    )
+        .into_response()
 }
 
 #[derive(Serialize)]
@@ -136,10 +143,18 @@ struct Line {
 
 fn line(store: &Store, intent: &Intent) -> Line {
     let charges: Vec<_> = intent.charges.iter().filter_map(|id| store.charges.get(*id)).collect();
-    let refunds: Vec<_> =
-        charges.iter().flat_map(|charge| &charge.refunds).filter_map(|id| store.refunds.get(*id)).collect();
-    let disputes = charges.iter().flat_map(|charge| &charge.disputes).filter_map(|id| store.disputes.get(*id));
-    let approved = charges.iter().filter(|charge| charge.failure.is_none() && !charge.released);
+    let refunds: Vec<_> = charges
+        .iter()
+        .flat_map(|charge| &charge.refunds)
+        .filter_map(|id| store.refunds.get(*id))
+        .collect();
+    let disputes = charges
+        .iter()
+        .flat_map(|charge| &charge.disputes)
+        .filter_map(|id| store.disputes.get(*id));
+    let approved = charges
+        .iter()
+        .filter(|charge| charge.failure.is_none() && !charge.released);
     let counts = |refund: &&&Arc<Refund>| matches!(refund.status, RefundStatus::Pending | RefundStatus::Succeeded);
     Line {
         id: intent.id.named(Intent::PREFIX).to_string(),
@@ -224,8 +239,13 @@ async fn summary(State(simulator): Shared) -> Json<Summary> {
             totals.authorized += line.amount_authorized;
             totals.captured += line.amount_captured;
             totals.refunded += line.amount_refunded;
-            totals.disputed_withdrawn += line.disputes.iter().filter_map(|row| row["withdrawn"].as_i64()).sum::<i64>();
-            sum.double_charges += u64::from(line.charges.iter().filter(|row| row["failure_code"].is_null()).count() > 1);
+            totals.disputed_withdrawn += line
+                .disputes
+                .iter()
+                .filter_map(|row| row["withdrawn"].as_i64())
+                .sum::<i64>();
+            sum.double_charges +=
+                u64::from(line.charges.iter().filter(|row| row["failure_code"].is_null()).count() > 1);
             if let Some(reference) = line.reference {
                 sum.duplicate_references += u64::from(!references.insert(reference));
             }
@@ -259,9 +279,17 @@ async fn open_dispute(State(simulator): Shared, Json(request): Json<OpenDispute>
         let left = charge.amount_captured - contested.map(|dispute| dispute.amount).sum::<i64>();
         let amount = request.amount.unwrap_or(left);
         if amount < 1 || amount > left {
-            return Err(ApiError::invalid("amount", format!("Between 1 and what is not yet disputed ({left}).")));
+            return Err(ApiError::invalid(
+                "amount",
+                format!("Between 1 and what is not yet disputed ({left})."),
+            ));
         }
-        Ok(ObjectRef::Dispute(op.open_dispute(&charge, amount, reason, request.inquiry)))
+        Ok(ObjectRef::Dispute(op.open_dispute(
+            &charge,
+            amount,
+            reason,
+            request.inquiry,
+        )))
     })
     .await
 }
@@ -271,7 +299,11 @@ struct AdvanceDispute {
     action: Advance,
 }
 
-async fn advance_dispute(State(simulator): Shared, Path(name): Path<String>, Json(step): Json<AdvanceDispute>) -> Answer {
+async fn advance_dispute(
+    State(simulator): Shared,
+    Path(name): Path<String>,
+    Json(step): Json<AdvanceDispute>,
+) -> Answer {
     act(&simulator, |op| {
         let id = crate::id::Id::parse(Dispute::PREFIX, &name);
         let dispute = id.and_then(|id| op.store.disputes.get(id)).cloned();
@@ -309,7 +341,11 @@ struct AddEndpoint {
 async fn add_endpoint(State(simulator): Shared, Json(request): Json<AddEndpoint>) -> Answer {
     act(&simulator, |op| {
         op.account = request.account.map(Into::into);
-        let kinds = if request.enabled_events.is_empty() { vec!["*".into()] } else { request.enabled_events };
+        let kinds = if request.enabled_events.is_empty() {
+            vec!["*".into()]
+        } else {
+            request.enabled_events
+        };
         crate::api::register_endpoint(op, &request.url, &request.secret, kinds, None, Metadata::default())
     })
     .await
@@ -325,7 +361,15 @@ async fn act(simulator: &Simulator, run: impl FnOnce(&mut Op<'_>) -> Result<Obje
     };
     simulator.due.notify_one();
     let body = object.map(|object| crate::store::Snapshot { object, expanded: None });
-    let body = body.and_then(|snapshot| view::snapshot(&snapshot, Site { api_url: &simulator.api_url }).ok());
+    let body = body.and_then(|snapshot| {
+        view::snapshot(
+            &snapshot,
+            Site {
+                api_url: &simulator.api_url,
+            },
+        )
+        .ok()
+    });
     let body = body.and_then(|body| serde_json::from_slice(&body).ok());
     match (body, written.wait().await) {
         (Some(body), true) => Ok(Json(body)),

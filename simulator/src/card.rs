@@ -146,9 +146,15 @@ impl Card {
     pub fn by_token(token: &str) -> Option<Self> {
         // Older names lack the network: `pm_card_chargeDeclined`; newer ones carry it: `pm_card_visa_createDispute`.
         let name = token.strip_prefix("pm_card_")?;
-        let bare = |token: &'static str| token.strip_prefix("pm_card_").map(|name| name.strip_prefix("visa_").unwrap_or(name));
+        let bare = |token: &'static str| {
+            token
+                .strip_prefix("pm_card_")
+                .map(|name| name.strip_prefix("visa_").unwrap_or(name))
+        };
         let row = CARDS.iter().position(|card| card.token == token).or_else(|| {
-            CARDS.iter().position(|card| bare(card.token) == Some(name.strip_prefix("visa_").unwrap_or(name)))
+            CARDS
+                .iter()
+                .position(|card| bare(card.token) == Some(name.strip_prefix("visa_").unwrap_or(name)))
         })?;
         Some(Self::new(row, None, CARDS[row].number, 12, 2034, true))
     }
@@ -162,26 +168,56 @@ impl Card {
             .filter(|c| *c != ' ' && *c != '-')
             .collect();
         if !(12..=19).contains(&number.len()) || !passes_luhn(&number) {
-            return Err(ApiError::card("incorrect_number", "number", "Your card number is incorrect."));
+            return Err(ApiError::card(
+                "incorrect_number",
+                "number",
+                "Your card number is incorrect.",
+            ));
         }
-        let exp_month = field("exp_month").and_then(|month| month.parse().ok()).filter(|month| (1..=12).contains(month));
-        let exp_month: u8 = exp_month
-            .ok_or_else(|| ApiError::card("invalid_expiry_month", "exp_month", "Your card's expiration month is invalid."))?;
-        let past = || ApiError::card("invalid_expiry_year", "exp_year", "Your card's expiration year is invalid.");
+        let exp_month = field("exp_month")
+            .and_then(|month| month.parse().ok())
+            .filter(|month| (1..=12).contains(month));
+        let exp_month: u8 = exp_month.ok_or_else(|| {
+            ApiError::card(
+                "invalid_expiry_month",
+                "exp_month",
+                "Your card's expiration month is invalid.",
+            )
+        })?;
+        let past = || {
+            ApiError::card(
+                "invalid_expiry_year",
+                "exp_year",
+                "Your card's expiration year is invalid.",
+            )
+        };
         let exp_year: u16 = field("exp_year").and_then(|year| year.parse().ok()).ok_or_else(past)?;
         let exp_year = if exp_year < 100 { exp_year + 2000 } else { exp_year };
-        let today = jiff::Timestamp::from_millisecond(now_ms).map_err(|_| past())?.to_zoned(jiff::tz::TimeZone::UTC);
+        let today = jiff::Timestamp::from_millisecond(now_ms)
+            .map_err(|_| past())?
+            .to_zoned(jiff::tz::TimeZone::UTC);
         let (year, month) = (i32::from(today.year()), i32::from(today.month()));
         if i32::from(exp_year) > year + 50 || (i32::from(exp_year), i32::from(exp_month)) < (year, month) {
             return Err(past());
         }
         let cvc = field("cvc");
         if cvc.is_some_and(|cvc| !(3..=4).contains(&cvc.len()) || !cvc.bytes().all(|b| b.is_ascii_digit())) {
-            return Err(ApiError::card("invalid_cvc", "cvc", "Your card's security code is invalid."));
+            return Err(ApiError::card(
+                "invalid_cvc",
+                "cvc",
+                "Your card's security code is invalid.",
+            ));
         }
         let listed = CARDS.iter().position(|card| card.number == number);
         let brand = listed.is_none().then(|| brand_of(&number));
-        Ok(Self::new(listed.unwrap_or(0), brand, &number, exp_month, exp_year, cvc.is_some()))
+        Ok(Self::new(
+            listed.unwrap_or(0),
+            brand,
+            &number,
+            exp_month,
+            exp_year,
+            cvc.is_some(),
+        ))
     }
 
     fn new(row: usize, brand: Option<Brand>, number: &str, exp_month: u8, exp_year: u16, cvc_given: bool) -> Self {
@@ -241,7 +277,9 @@ fn brand_of(number: &str) -> Brand {
 fn passes_luhn(number: &str) -> bool {
     let mut sum = 0u32;
     for (position, byte) in number.bytes().rev().enumerate() {
-        let Some(digit) = (byte as char).to_digit(10) else { return false };
+        let Some(digit) = (byte as char).to_digit(10) else {
+            return false;
+        };
         sum += match position % 2 {
             1 if digit > 4 => 2 * digit - 9,
             1 => 2 * digit,
@@ -270,20 +308,37 @@ const fn plain(number: &'static str, token: &'static str, brand: &'static str) -
     }
 }
 
-const fn declined(number: &'static str, token: &'static str, code: &'static str, decline_code: &'static str) -> TestCard {
-    TestCard { issuer: Issuer::Declines(reason(code, decline_code)), ..plain(number, token, "visa") }
+const fn declined(
+    number: &'static str,
+    token: &'static str,
+    code: &'static str,
+    decline_code: &'static str,
+) -> TestCard {
+    TestCard {
+        issuer: Issuer::Declines(reason(code, decline_code)),
+        ..plain(number, token, "visa")
+    }
 }
 
 const fn challenged(number: &'static str, token: &'static str, then: Option<Reason>) -> TestCard {
-    TestCard { issuer: Issuer::Challenges(then), ..plain(number, token, "visa") }
+    TestCard {
+        issuer: Issuer::Challenges(then),
+        ..plain(number, token, "visa")
+    }
 }
 
 const fn then(number: &'static str, token: &'static str, aftermath: Aftermath) -> TestCard {
-    TestCard { aftermath, ..plain(number, token, "visa") }
+    TestCard {
+        aftermath,
+        ..plain(number, token, "visa")
+    }
 }
 
 const fn risky(number: &'static str, token: &'static str, risk: Risk) -> TestCard {
-    TestCard { risk, ..plain(number, token, "visa") }
+    TestCard {
+        risk,
+        ..plain(number, token, "visa")
+    }
 }
 
 const fn checked(
@@ -293,7 +348,12 @@ const fn checked(
     zip_check: &'static str,
     line1_check: &'static str,
 ) -> TestCard {
-    TestCard { cvc_check, zip_check, line1_check, ..plain(number, token, "visa") }
+    TestCard {
+        cvc_check,
+        zip_check,
+        line1_check,
+        ..plain(number, token, "visa")
+    }
 }
 
 const GENERIC: Reason = reason("card_declined", "generic_decline");
@@ -302,19 +362,67 @@ const NO_FUNDS: Reason = reason("card_declined", "insufficient_funds");
 /// Row 0 is also what an unlisted number behaves like.
 static CARDS: [TestCard; 39] = [
     plain("4242424242424242", "pm_card_visa", "visa"),
-    TestCard { funding: "debit", ..plain("4000056655665556", "pm_card_visa_debit", "visa") },
+    TestCard {
+        funding: "debit",
+        ..plain("4000056655665556", "pm_card_visa_debit", "visa")
+    },
     plain("5555555555554444", "pm_card_mastercard", "mastercard"),
     plain("378282246310005", "pm_card_amex", "amex"),
     plain("6011111111111117", "pm_card_discover", "discover"),
-    declined("4000000000000002", "pm_card_visa_chargeDeclined", "card_declined", "generic_decline"),
-    declined("4000000000009995", "pm_card_visa_chargeDeclinedInsufficientFunds", "card_declined", "insufficient_funds"),
-    declined("4000000000009987", "pm_card_visa_chargeDeclinedLostCard", "card_declined", "lost_card"),
-    declined("4000000000009979", "pm_card_visa_chargeDeclinedStolenCard", "card_declined", "stolen_card"),
-    declined("4000000000006975", "pm_card_visa_chargeDeclinedVelocityLimitExceeded", "card_declined", "card_velocity_exceeded"),
-    declined("4000000000000069", "pm_card_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
-    declined("4000000000000127", "pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", "incorrect_cvc"),
-    declined("4000000000000119", "pm_card_chargeDeclinedProcessingError", "processing_error", "processing_error"),
-    declined("4000000000000341", "pm_card_chargeCustomerFail", "card_declined", "generic_decline"),
+    declined(
+        "4000000000000002",
+        "pm_card_visa_chargeDeclined",
+        "card_declined",
+        "generic_decline",
+    ),
+    declined(
+        "4000000000009995",
+        "pm_card_visa_chargeDeclinedInsufficientFunds",
+        "card_declined",
+        "insufficient_funds",
+    ),
+    declined(
+        "4000000000009987",
+        "pm_card_visa_chargeDeclinedLostCard",
+        "card_declined",
+        "lost_card",
+    ),
+    declined(
+        "4000000000009979",
+        "pm_card_visa_chargeDeclinedStolenCard",
+        "card_declined",
+        "stolen_card",
+    ),
+    declined(
+        "4000000000006975",
+        "pm_card_visa_chargeDeclinedVelocityLimitExceeded",
+        "card_declined",
+        "card_velocity_exceeded",
+    ),
+    declined(
+        "4000000000000069",
+        "pm_card_chargeDeclinedExpiredCard",
+        "expired_card",
+        "expired_card",
+    ),
+    declined(
+        "4000000000000127",
+        "pm_card_chargeDeclinedIncorrectCvc",
+        "incorrect_cvc",
+        "incorrect_cvc",
+    ),
+    declined(
+        "4000000000000119",
+        "pm_card_chargeDeclinedProcessingError",
+        "processing_error",
+        "processing_error",
+    ),
+    declined(
+        "4000000000000341",
+        "pm_card_chargeCustomerFail",
+        "card_declined",
+        "generic_decline",
+    ),
     risky("4100000000000019", "pm_card_radarBlock", Risk::Certain),
     risky("4000000000004954", "pm_card_riskLevelHighest", Risk::Highest),
     risky("4000000000009235", "pm_card_riskLevelElevated", Risk::Elevated),
@@ -322,20 +430,50 @@ static CARDS: [TestCard; 39] = [
     checked("4000000000000036", "pm_card_avsZipFail", "pass", "fail", "pass"),
     checked("4000000000000028", "pm_card_avsLine1Fail", "pass", "pass", "fail"),
     checked("4000000000000010", "pm_card_avsFail", "pass", "fail", "fail"),
-    checked("4000000000000044", "pm_card_avsUnchecked", "pass", "unavailable", "unavailable"),
-    then("4000000000000259", "pm_card_createDispute", Aftermath::Dispute("fraudulent")),
-    then("4000000000002685", "pm_card_createDisputeProductNotReceived", Aftermath::Dispute("product_not_received")),
+    checked(
+        "4000000000000044",
+        "pm_card_avsUnchecked",
+        "pass",
+        "unavailable",
+        "unavailable",
+    ),
+    then(
+        "4000000000000259",
+        "pm_card_createDispute",
+        Aftermath::Dispute("fraudulent"),
+    ),
+    then(
+        "4000000000002685",
+        "pm_card_createDisputeProductNotReceived",
+        Aftermath::Dispute("product_not_received"),
+    ),
     then("4000000000001976", "pm_card_createDisputeInquiry", Aftermath::Inquiry),
-    then("4000000000005423", "pm_card_createIssuerFraudRecord", Aftermath::FraudWarning),
-    then("4000000404000079", "pm_card_createMultipleDisputes", Aftermath::TwoDisputes),
+    then(
+        "4000000000005423",
+        "pm_card_createIssuerFraudRecord",
+        Aftermath::FraudWarning,
+    ),
+    then(
+        "4000000404000079",
+        "pm_card_createMultipleDisputes",
+        Aftermath::TwoDisputes,
+    ),
     then("4000000000007726", "pm_card_pendingRefund", Aftermath::RefundPends),
     then("4000000000005126", "pm_card_refundFail", Aftermath::RefundFails),
     then("4000000000000077", "pm_card_bypassPending", Aftermath::AvailableAtOnce),
     challenged("4000002500003155", "pm_card_authenticationRequiredOnSetup", None),
     challenged("4000002760003184", "pm_card_authenticationRequired", None),
-    challenged("4000008260003178", "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds", Some(NO_FUNDS)),
+    challenged(
+        "4000008260003178",
+        "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
+        Some(NO_FUNDS),
+    ),
     challenged("4000000000003220", "pm_card_threeDSecure2Required", None),
-    challenged("4000008400001629", "pm_card_threeDSecureRequiredChargeDeclined", Some(GENERIC)),
+    challenged(
+        "4000008400001629",
+        "pm_card_threeDSecureRequiredChargeDeclined",
+        Some(GENERIC),
+    ),
     plain("4000000760000002", "pm_card_br", "visa"),
     plain("4000002500000003", "pm_card_fr", "visa"),
     plain("4000008260000000", "pm_card_gb", "visa"),

@@ -5,8 +5,8 @@
 
 use crate::Simulator;
 use crate::flow::Op;
-use crate::object::{Intent, IntentStatus, Row};
 use crate::id::Id;
+use crate::object::{Intent, IntentStatus, Row};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
@@ -23,9 +23,14 @@ pub async fn page(simulator: &Simulator, method: &Method, rest: &str) -> Respons
 }
 
 fn form(simulator: &Simulator, name: &str) -> Response<Full<Bytes>> {
-    let Some(intent) = find(simulator, name) else { return html(StatusCode::NOT_FOUND, "<p>No such payment.</p>") };
+    let Some(intent) = find(simulator, name) else {
+        return html(StatusCode::NOT_FOUND, "<p>No such payment.</p>");
+    };
     if intent.status != IntentStatus::RequiresAction {
-        return html(StatusCode::CONFLICT, "<p>This payment does not wait for authentication.</p>");
+        return html(
+            StatusCode::CONFLICT,
+            "<p>This payment does not wait for authentication.</p>",
+        );
     }
     // Relative to /challenge/{name}; both names and currency are of a fixed alphabet.
     let body = format!(
@@ -39,7 +44,9 @@ fn form(simulator: &Simulator, name: &str) -> Response<Full<Bytes>> {
 }
 
 async fn finish(simulator: &Simulator, name: &str, passed: bool) -> Response<Full<Bytes>> {
-    let Some(mut intent) = find(simulator, name) else { return html(StatusCode::NOT_FOUND, "<p>No such payment.</p>") };
+    let Some(mut intent) = find(simulator, name) else {
+        return html(StatusCode::NOT_FOUND, "<p>No such payment.</p>");
+    };
     let written = {
         let mut store = simulator.store();
         // Read again under the same lock that changes it: two clicks must not both count.
@@ -56,15 +63,25 @@ async fn finish(simulator: &Simulator, name: &str, passed: bool) -> Response<Ful
             api_url: simulator.api_url.clone(),
         };
         if op.authenticated(&mut intent, passed).is_err() {
-            return html(StatusCode::CONFLICT, "<p>This payment does not wait for authentication.</p>");
+            return html(
+                StatusCode::CONFLICT,
+                "<p>This payment does not wait for authentication.</p>",
+            );
         }
         store.commit()
     };
     simulator.due.notify_one();
     if !written.wait().await {
-        return html(StatusCode::INTERNAL_SERVER_ERROR, "<p>The simulator cannot write its log.</p>");
+        return html(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "<p>The simulator cannot write its log.</p>",
+        );
     }
-    let outcome = if intent.last_error.is_none() { "succeeded" } else { "failed" };
+    let outcome = if intent.last_error.is_none() {
+        "succeeded"
+    } else {
+        "failed"
+    };
     let Some(back) = intent.return_url.as_deref() else {
         return html(StatusCode::OK, &format!("<p id=outcome>{outcome}</p>"));
     };
@@ -92,6 +109,9 @@ fn html(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
     let page = format!("<!doctype html><meta charset=utf-8><title>Authentication</title>{body}");
     let mut response = Response::new(Full::new(page.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     response
 }

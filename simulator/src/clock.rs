@@ -16,7 +16,10 @@ pub struct Clock {
 impl Clock {
     /// A clock that starts `offset_ms` ahead of the wall clock.
     pub fn new(offset_ms: i64) -> Self {
-        Self { offset_ms: AtomicI64::new(offset_ms), moved: watch::channel(offset_ms).0 }
+        Self {
+            offset_ms: AtomicI64::new(offset_ms),
+            moved: watch::channel(offset_ms).0,
+        }
     }
 
     /// Simulated time in milliseconds since 1970.
@@ -57,5 +60,8 @@ impl Clock {
 }
 
 fn wall_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as i64
 }

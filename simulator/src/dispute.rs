@@ -28,7 +28,9 @@ pub enum Advance {
 impl Op<'_> {
     /// What follows a charge on one of the dispute cards.
     pub fn aftermath(&mut self, charge: Id) {
-        let Some(charge) = self.store.charges.get(charge).cloned() else { return };
+        let Some(charge) = self.store.charges.get(charge).cloned() else {
+            return;
+        };
         self.account = charge.account.clone();
         let left = charge.refundable();
         match charge.card().behaviour().aftermath {
@@ -64,7 +66,11 @@ impl Op<'_> {
     pub fn open_dispute(&mut self, charge: &Charge, amount: i64, reason: &str, inquiry: bool) -> Id {
         let id = self.store.next_id(|store| &store.disputes);
         let due_by = day(self.now() + 15 * DAY) - 1;
-        let movements = if inquiry { Vec::new() } else { vec![self.withdraw(id, amount, charge.currency)] };
+        let movements = if inquiry {
+            Vec::new()
+        } else {
+            vec![self.withdraw(id, amount, charge.currency)]
+        };
         let dispute = Dispute {
             id,
             account: self.account.clone(),
@@ -74,7 +80,11 @@ impl Op<'_> {
             amount,
             currency: charge.currency,
             reason: reason.into(),
-            status: if inquiry { DisputeStatus::WarningNeedsResponse } else { DisputeStatus::NeedsResponse },
+            status: if inquiry {
+                DisputeStatus::WarningNeedsResponse
+            } else {
+                DisputeStatus::NeedsResponse
+            },
             inquiry,
             due_by,
             submission_count: 0,
@@ -107,7 +117,11 @@ impl Op<'_> {
         dispute.evidence = evidence;
         if submit {
             dispute.submission_count += 1;
-            dispute.status = if dispute.inquiry { DisputeStatus::WarningUnderReview } else { DisputeStatus::UnderReview };
+            dispute.status = if dispute.inquiry {
+                DisputeStatus::WarningUnderReview
+            } else {
+                DisputeStatus::UnderReview
+            };
         }
         let verdict = match dispute.evidence.get("uncategorized_text") {
             Some("winning_evidence") => Some(true),
@@ -118,7 +132,8 @@ impl Op<'_> {
         self.put_dispute(dispute);
         self.event("charge.dispute.updated", ObjectRef::Dispute(id));
         if let Some(won) = verdict.filter(|_| submit) {
-            self.store.schedule(self.now_ms + self.delays.dispute_ms, Task::Decide(id, won));
+            self.store
+                .schedule(self.now_ms + self.delays.dispute_ms, Task::Decide(id, won));
         }
         Ok(())
     }
@@ -126,7 +141,10 @@ impl Op<'_> {
     /// The merchant accepts: lost, for good.
     pub fn accept(&mut self, dispute: &Dispute) -> Result<(), ApiError> {
         if !awaits_response(dispute.status) {
-            return Err(ApiError::state("dispute_closed", "This dispute cannot be closed: it no longer needs a response."));
+            return Err(ApiError::state(
+                "dispute_closed",
+                "This dispute cannot be closed: it no longer needs a response.",
+            ));
         }
         self.close(dispute.clone(), false);
         Ok(())
@@ -142,7 +160,10 @@ impl Op<'_> {
             Advance::Escalate if open && dispute.inquiry => self.charge_back(dispute.clone()),
             Advance::SecondChargeback if dispute.status == Won => self.charge_back(dispute.clone()),
             _ => {
-                return Err(ApiError::state("dispute_closed", "The dispute's status does not allow this step."));
+                return Err(ApiError::state(
+                    "dispute_closed",
+                    "The dispute's status does not allow this step.",
+                ));
             }
         }
         Ok(())
@@ -151,7 +172,9 @@ impl Op<'_> {
     /// The decision that evidence brought on.
     pub fn decide(&mut self, id: Id, won: bool) {
         let under_review = [DisputeStatus::UnderReview, DisputeStatus::WarningUnderReview];
-        let Some(dispute) = self.store.disputes.get(id).filter(|d| under_review.contains(&d.status)) else { return };
+        let Some(dispute) = self.store.disputes.get(id).filter(|d| under_review.contains(&d.status)) else {
+            return;
+        };
         let dispute = (**dispute).clone();
         self.account = dispute.account.clone();
         if dispute.inquiry && !won {
@@ -163,7 +186,14 @@ impl Op<'_> {
 
     /// Nobody answered in time.
     pub fn evidence_due(&mut self, id: Id) {
-        let Some(dispute) = self.store.disputes.get(id).filter(|dispute| awaits_response(dispute.status)) else { return };
+        let Some(dispute) = self
+            .store
+            .disputes
+            .get(id)
+            .filter(|dispute| awaits_response(dispute.status))
+        else {
+            return;
+        };
         let dispute = (**dispute).clone();
         self.account = dispute.account.clone();
         if self.now() > dispute.due_by {
@@ -182,7 +212,14 @@ impl Op<'_> {
         if reinstates {
             let source = ObjectRef::Dispute(id);
             let kind = MovementKind::DisputeReversal;
-            let back = self.movement(kind, dispute.amount, -DISPUTE_FEE, dispute.currency, source, day(self.now()));
+            let back = self.movement(
+                kind,
+                dispute.amount,
+                -DISPUTE_FEE,
+                dispute.currency,
+                source,
+                day(self.now()),
+            );
             dispute.movements.push(back);
         }
         self.put_dispute(dispute);
@@ -195,7 +232,9 @@ impl Op<'_> {
     /// Takes the money (again) and asks for evidence (again).
     fn charge_back(&mut self, mut dispute: Dispute) {
         let id = dispute.id;
-        dispute.movements.push(self.withdraw(id, dispute.amount, dispute.currency));
+        dispute
+            .movements
+            .push(self.withdraw(id, dispute.amount, dispute.currency));
         dispute.inquiry = false;
         dispute.status = DisputeStatus::NeedsResponse;
         dispute.due_by = day(self.now() + 15 * DAY) - 1;
@@ -206,7 +245,14 @@ impl Op<'_> {
     }
 
     fn withdraw(&mut self, id: Id, amount: i64, currency: Currency) -> Arc<BalanceTransaction> {
-        self.movement(MovementKind::Dispute, -amount, DISPUTE_FEE, currency, ObjectRef::Dispute(id), day(self.now()))
+        self.movement(
+            MovementKind::Dispute,
+            -amount,
+            DISPUTE_FEE,
+            currency,
+            ObjectRef::Dispute(id),
+            day(self.now()),
+        )
     }
 
     fn put_dispute(&mut self, dispute: Dispute) {
@@ -216,7 +262,10 @@ impl Op<'_> {
 
 /// Whether evidence is still wanted.
 pub fn awaits_response(status: DisputeStatus) -> bool {
-    matches!(status, DisputeStatus::NeedsResponse | DisputeStatus::WarningNeedsResponse)
+    matches!(
+        status,
+        DisputeStatus::NeedsResponse | DisputeStatus::WarningNeedsResponse
+    )
 }
 
 /// Reasons of the wire.

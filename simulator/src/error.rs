@@ -22,7 +22,10 @@ pub struct ApiError {
 impl ApiError {
     /// A request refused before anything ran: 400.
     pub fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { param: Some(param.into()), ..Self::new(400, "invalid_request_error", None, message) }
+        Self {
+            param: Some(param.into()),
+            ..Self::new(400, "invalid_request_error", None, message)
+        }
     }
 
     /// A required parameter is absent: 400 `parameter_missing`.
@@ -34,28 +37,55 @@ impl ApiError {
     pub fn not_found(object: &str, id: &str) -> Self {
         Self {
             param: Some("id".into()),
-            ..Self::new(404, "invalid_request_error", Some("resource_missing"), format!("No such {object}: '{id}'"))
+            ..Self::new(
+                404,
+                "invalid_request_error",
+                Some("resource_missing"),
+                format!("No such {object}: '{id}'"),
+            )
         }
     }
 
     /// The object's state forbids it: 400 with the given code, stored under the key.
     pub fn state(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { began: true, ..Self::new(400, "invalid_request_error", Some(code), message) }
+        Self {
+            began: true,
+            ..Self::new(400, "invalid_request_error", Some(code), message)
+        }
     }
 
     /// The card itself is unusable; nothing reached an issuer: 402.
     pub fn card(code: &'static str, param: &'static str, message: &'static str) -> Self {
-        Self { param: Some(param.into()), began: true, ..Self::new(402, "card_error", Some(code), message) }
+        Self {
+            param: Some(param.into()),
+            began: true,
+            ..Self::new(402, "card_error", Some(code), message)
+        }
     }
 
     /// Any other answer.
-    pub fn new(status: u16, kind: &'static str, code: Option<&'static str>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, began: false, kind, code, message: message.into(), param: None }
+    pub fn new(
+        status: u16,
+        kind: &'static str,
+        code: Option<&'static str>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            began: false,
+            kind,
+            code,
+            message: message.into(),
+            param: None,
+        }
     }
 
     /// The same with a code.
     pub fn code(self, code: &'static str) -> Self {
-        Self { code: Some(code), ..self }
+        Self {
+            code: Some(code),
+            ..self
+        }
     }
 
     /// The same, stored under the key because the endpoint had begun.
@@ -65,14 +95,19 @@ impl ApiError {
 
     /// The same, blaming a parameter.
     pub fn param(self, param: &'static str) -> Self {
-        Self { param: Some(param.into()), ..self }
+        Self {
+            param: Some(param.into()),
+            ..self
+        }
     }
 
     /// The envelope.
     pub fn body(&self) -> String {
         let error = Body {
             code: self.code,
-            doc_url: self.code.map(|code| format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))),
+            doc_url: self
+                .code
+                .map(|code| format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))),
             message: &self.message,
             param: self.param.as_deref(),
             kind: self.kind,

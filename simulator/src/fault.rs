@@ -80,7 +80,10 @@ pub enum Action {
 
 impl Action {
     fn on_webhooks(self) -> bool {
-        matches!(self, Self::WebhookDrop | Self::WebhookDuplicate | Self::WebhookReorder | Self::WebhookDelay)
+        matches!(
+            self,
+            Self::WebhookDrop | Self::WebhookDuplicate | Self::WebhookReorder | Self::WebhookDelay
+        )
     }
 }
 
@@ -99,8 +102,15 @@ struct Rules {
 impl Faults {
     /// No rules, and dice that fall the same way for the same seed.
     pub fn new(seed: u64) -> Self {
-        let rules = Rules { list: Vec::new(), made: 0, dice: StdRng::seed_from_u64(seed) };
-        Self { any: AtomicBool::new(false), rules: Mutex::new(rules) }
+        let rules = Rules {
+            list: Vec::new(),
+            made: 0,
+            dice: StdRng::seed_from_u64(seed),
+        };
+        Self {
+            any: AtomicBool::new(false),
+            rules: Mutex::new(rules),
+        }
     }
 
     /// Adds a rule behind the others; the first that matches wins.
@@ -129,10 +139,18 @@ impl Faults {
     pub fn for_request(&self, method: &str, path: &str, params: &Params) -> Option<Rule> {
         self.pick(|rule| {
             !rule.action.on_webhooks()
-                && rule.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+                && rule
+                    .method
+                    .as_deref()
+                    .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
                 && rule.path.as_deref().is_none_or(|start| path.starts_with(start))
-                && rule.amount.is_none_or(|amount| params.text("amount").and_then(|sent| sent.parse().ok()) == Some(amount))
-                && rule.metadata.iter().all(|(key, value)| params.map("metadata").any(|(k, v)| k == key && v == value))
+                && rule
+                    .amount
+                    .is_none_or(|amount| params.text("amount").and_then(|sent| sent.parse().ok()) == Some(amount))
+                && rule
+                    .metadata
+                    .iter()
+                    .all(|(key, value)| params.map("metadata").any(|(k, v)| k == key && v == value))
         })
     }
 
@@ -147,7 +165,9 @@ impl Faults {
         }
         let mut rules = self.lock();
         let Rules { list, dice, .. } = &mut *rules;
-        let position = list.iter().position(|rule| matches(rule) && dice.random_bool(rule.probability.clamp(0.0, 1.0)))?;
+        let position = list
+            .iter()
+            .position(|rule| matches(rule) && dice.random_bool(rule.probability.clamp(0.0, 1.0)))?;
         let rule = list[position].clone();
         if let Some(remaining) = &mut list[position].remaining {
             *remaining = remaining.saturating_sub(1);

@@ -105,7 +105,10 @@ impl Op<'_> {
 
     /// The cardholder came back from the challenge.
     pub fn authenticated(&mut self, intent: &mut Intent, passed: bool) -> Result<Confirmed, ApiError> {
-        let method = intent.method.clone().filter(|_| intent.status == IntentStatus::RequiresAction);
+        let method = intent
+            .method
+            .clone()
+            .filter(|_| intent.status == IntentStatus::RequiresAction);
         let Some(method) = method else {
             return Err(unexpected("This PaymentIntent does not wait for the cardholder."));
         };
@@ -156,7 +159,10 @@ impl Op<'_> {
             let charge_id = charge.id;
             self.put_charge(charge);
             self.put_intent(intent);
-            self.store.schedule(self.now_ms + AUTHORIZATION_VALID_MS, Task::ExpireAuthorization(intent.id));
+            self.store.schedule(
+                self.now_ms + AUTHORIZATION_VALID_MS,
+                Task::ExpireAuthorization(intent.id),
+            );
             self.event("charge.succeeded", ObjectRef::Charge(charge_id));
             self.event("payment_intent.amount_capturable_updated", ObjectRef::Intent(intent.id));
         } else {
@@ -171,7 +177,9 @@ impl Op<'_> {
         let amount = amount.unwrap_or(intent.amount_capturable);
         if amount < 1 || amount > intent.amount_capturable {
             let message = "The provided amount_to_capture must be positive and at most the amount that can be captured";
-            return Err(ApiError::invalid("amount_to_capture", message).code("amount_too_large").began());
+            return Err(ApiError::invalid("amount_to_capture", message)
+                .code("amount_too_large")
+                .began());
         }
         self.settle(intent, charge, amount, "charge.captured");
         Ok(())
@@ -197,9 +205,15 @@ impl Op<'_> {
         self.put_intent(intent);
         self.event(event, ObjectRef::Charge(charge_id));
         self.event("payment_intent.succeeded", ObjectRef::Intent(intent.id));
-        let disputed = [Aftermath::Nothing, Aftermath::AvailableAtOnce, Aftermath::RefundPends, Aftermath::RefundFails];
+        let disputed = [
+            Aftermath::Nothing,
+            Aftermath::AvailableAtOnce,
+            Aftermath::RefundPends,
+            Aftermath::RefundFails,
+        ];
         if !disputed.contains(&aftermath) {
-            self.store.schedule(self.now_ms + self.delays.dispute_ms, Task::Aftermath(charge_id));
+            self.store
+                .schedule(self.now_ms + self.delays.dispute_ms, Task::Aftermath(charge_id));
         }
     }
 
@@ -241,18 +255,28 @@ impl Op<'_> {
                 status_name(intent.status)
             )));
         }
-        let held = intent.charges.last().filter(|_| intent.status == IntentStatus::RequiresCapture).copied();
+        let held = intent
+            .charges
+            .last()
+            .filter(|_| intent.status == IntentStatus::RequiresCapture)
+            .copied();
         intent.status = IntentStatus::Canceled;
         intent.amount_capturable = 0;
         intent.canceled_at = Some(self.now());
         intent.cancellation_reason = reason;
         if let Some(charge) = held.and_then(|id| self.store.charges.get(id)) {
-            let released = Charge { released: true, ..(**charge).clone() };
+            let released = Charge {
+                released: true,
+                ..(**charge).clone()
+            };
             let charge_id = released.id;
             self.put_charge(released);
             self.put_intent(intent);
             let expired = intent.cancellation_reason.as_deref() == Some("automatic");
-            self.event(if expired { "charge.expired" } else { "charge.refunded" }, ObjectRef::Charge(charge_id));
+            self.event(
+                if expired { "charge.expired" } else { "charge.refunded" },
+                ObjectRef::Charge(charge_id),
+            );
         } else {
             self.put_intent(intent);
         }
@@ -273,11 +297,21 @@ impl Op<'_> {
             return Err(ApiError::state("charge_already_refunded", message));
         }
         if !charge.captured {
-            return Err(unexpected("This charge has not been captured, so there is nothing to refund."));
+            return Err(unexpected(
+                "This charge has not been captured, so there is nothing to refund.",
+            ));
         }
         let contested = |dispute: &Arc<Dispute>| !dispute.inquiry && dispute.status != DisputeStatus::Won;
-        if charge.disputes.iter().filter_map(|id| self.store.disputes.get(*id)).any(contested) {
-            let message = format!("Charge {} has been charged back; cannot issue a refund.", charge.id.named(Charge::PREFIX));
+        if charge
+            .disputes
+            .iter()
+            .filter_map(|id| self.store.disputes.get(*id))
+            .any(contested)
+        {
+            let message = format!(
+                "Charge {} has been charged back; cannot issue a refund.",
+                charge.id.named(Charge::PREFIX)
+            );
             return Err(ApiError::state("charge_disputed", message));
         }
         let amount = amount.unwrap_or(charge.refundable());
@@ -291,7 +325,14 @@ impl Op<'_> {
         let id = self.store.next_id(|store| &store.refunds);
         let aftermath = charge.card().behaviour().aftermath;
         let source = ObjectRef::Refund(id);
-        let movement = self.movement(MovementKind::Refund, -amount, 0, charge.currency, source, day(self.now()));
+        let movement = self.movement(
+            MovementKind::Refund,
+            -amount,
+            0,
+            charge.currency,
+            source,
+            day(self.now()),
+        );
         let pends = aftermath == Aftermath::RefundPends;
         let refund = Refund {
             id,
@@ -301,7 +342,11 @@ impl Op<'_> {
             intent: charge.intent,
             amount,
             currency: charge.currency,
-            status: if pends { RefundStatus::Pending } else { RefundStatus::Succeeded },
+            status: if pends {
+                RefundStatus::Pending
+            } else {
+                RefundStatus::Succeeded
+            },
             reason,
             metadata,
             balance_transaction: Some(movement.id),
@@ -317,8 +362,12 @@ impl Op<'_> {
         self.event("refund.created", ObjectRef::Refund(id));
         self.event("charge.refunded", ObjectRef::Charge(charge_id));
         match aftermath {
-            Aftermath::RefundPends => self.store.schedule(self.now_ms + self.delays.refund_ms, Task::SettleRefund(id)),
-            Aftermath::RefundFails => self.store.schedule(self.now_ms + self.delays.refund_ms, Task::FailRefund(id)),
+            Aftermath::RefundPends => self
+                .store
+                .schedule(self.now_ms + self.delays.refund_ms, Task::SettleRefund(id)),
+            Aftermath::RefundFails => self
+                .store
+                .schedule(self.now_ms + self.delays.refund_ms, Task::FailRefund(id)),
             _ => {}
         }
         Ok(id)
@@ -383,7 +432,9 @@ impl Op<'_> {
             Task::SettleRefund(id) => self.due_refund(id, RefundStatus::Pending, RefundStatus::Succeeded),
             Task::FailRefund(id) => self.due_refund(id, RefundStatus::Succeeded, RefundStatus::Failed),
             Task::ExpireAuthorization(id) => {
-                let Some(intent) = self.store.intents.get(id) else { return };
+                let Some(intent) = self.store.intents.get(id) else {
+                    return;
+                };
                 if intent.status == IntentStatus::RequiresCapture {
                     let mut intent = (**intent).clone();
                     self.account = intent.account.clone();
@@ -395,7 +446,13 @@ impl Op<'_> {
     }
 
     fn due_refund(&mut self, id: Id, from: RefundStatus, to: RefundStatus) {
-        if let Some(refund) = self.store.refunds.get(id).filter(|refund| refund.status == from).cloned() {
+        if let Some(refund) = self
+            .store
+            .refunds
+            .get(id)
+            .filter(|refund| refund.status == from)
+            .cloned()
+        {
             self.account = refund.account.clone();
             self.end_refund(&refund, to);
         }
@@ -456,8 +513,14 @@ pub fn day(second: i64) -> i64 {
     second - second.rem_euclid(DAY)
 }
 
-const AUTHENTICATION_REQUIRED: Reason = Reason { code: "authentication_required", decline_code: "authentication_required" };
-const AUTHENTICATION_FAILED: Reason = Reason { code: "payment_intent_authentication_failure", decline_code: "" };
+const AUTHENTICATION_REQUIRED: Reason = Reason {
+    code: "authentication_required",
+    decline_code: "authentication_required",
+};
+const AUTHENTICATION_FAILED: Reason = Reason {
+    code: "payment_intent_authentication_failure",
+    decline_code: "",
+};
 const AUTHORIZATION_VALID_MS: i64 = 7 * DAY * 1000;
 /// Seconds.
 pub const DAY: i64 = 86_400;

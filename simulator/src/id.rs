@@ -33,11 +33,13 @@ impl Id {
         if digits.len() != DIGITS {
             return None;
         }
-        digits.bytes().try_fold(0u64, |sum, byte| {
-            let digit = ALPHABET.iter().position(|&c| c == byte)? as u64;
-            sum.checked_mul(62)?.checked_add(digit)
-        })
-        .map(Self)
+        digits
+            .bytes()
+            .try_fold(0u64, |sum, byte| {
+                let digit = ALPHABET.iter().position(|&c| c == byte)? as u64;
+                sum.checked_mul(62)?.checked_add(digit)
+            })
+            .map(Self)
     }
 
     /// A number spread over 64 bits, for fields that look random (authorization codes, client secrets).

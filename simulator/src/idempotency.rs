@@ -103,8 +103,19 @@ impl Keys {
         let name = (account.clone(), key.clone());
         let Some(entry) = self.entries.get_mut(&name) else {
             self.order.push_back((now_ms, name.clone()));
-            let counts = Counts { executions: 1, ..Counts::default() };
-            self.entries.insert(name, Entry { path: path.into(), digest, state: State::InFlight, counts });
+            let counts = Counts {
+                executions: 1,
+                ..Counts::default()
+            };
+            self.entries.insert(
+                name,
+                Entry {
+                    path: path.into(),
+                    digest,
+                    state: State::InFlight,
+                    counts,
+                },
+            );
             return Ok(Begin::Execute);
         };
         if !matches!(entry.state, State::Open) && (*entry.path != *path || entry.digest != digest) {
@@ -162,9 +173,20 @@ impl Keys {
     pub fn restore(&mut self, finished: &Finished, answer: StoredAnswer) {
         let name = (finished.account.clone(), finished.key.clone());
         self.order.push_back((finished.at_ms, name.clone()));
-        let counts = Counts { executions: finished.executions, ..Counts::default() };
+        let counts = Counts {
+            executions: finished.executions,
+            ..Counts::default()
+        };
         let state = State::Done(answer);
-        self.entries.insert(name, Entry { path: finished.path.clone(), digest: finished.digest, state, counts });
+        self.entries.insert(
+            name,
+            Entry {
+                path: finished.path.clone(),
+                digest: finished.digest,
+                state,
+                counts,
+            },
+        );
         self.prune(finished.at_ms);
     }
 
@@ -205,7 +227,8 @@ fn mismatch(key: &str, first: &str, second: &str) -> ApiError {
 }
 
 fn in_flight(key: &str) -> ApiError {
-    let message = format!("There is currently another in-progress request using this Idempotent Key ({key}). Try again later.");
+    let message =
+        format!("There is currently another in-progress request using this Idempotent Key ({key}). Try again later.");
     ApiError::new(409, "idempotency_error", Some("idempotency_key_in_use"), message)
 }
 

@@ -75,7 +75,9 @@ pub struct Options {
 
 /// Runs until `shutdown` resolves, then answers what is open, writes the log out and returns.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let api = TcpListener::bind(options.listen).await.with_context(|| format!("listening on {}", options.listen))?;
+    let api = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("listening on {}", options.listen))?;
     let admin = TcpListener::bind(options.admin_listen)
         .await
         .with_context(|| format!("listening on {}", options.admin_listen))?;
@@ -90,7 +92,11 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
     let (log, writer) = {
         let publish = publish.clone();
         let path = options.dir.join("simulator.log");
-        log::Log::open(&path, |record| store.apply(&record), move |outgoing| drop(publish.send(outgoing)))?
+        log::Log::open(
+            &path,
+            |record| store.apply(&record),
+            move |outgoing| drop(publish.send(outgoing)),
+        )?
     };
     for outgoing in store.attach(log) {
         drop(publish.send(outgoing));
@@ -103,7 +109,10 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
         due: Notify::new(),
         secret_key: options.secret_key,
         api_url: api_url.as_str().into(),
-        delays: Delays { dispute_ms: options.dispute_delay_ms.into(), refund_ms: options.refund_delay_ms.into() },
+        delays: Delays {
+            dispute_ms: options.dispute_delay_ms.into(),
+            refund_ms: options.refund_delay_ms.into(),
+        },
     });
     if let (Some(url), Some(secret)) = (&options.webhook_url, &options.webhook_secret) {
         simulator.register(url, secret)?;
@@ -140,7 +149,9 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
     }
     background.iter().for_each(tokio::task::JoinHandle::abort);
     simulator.store().detach();
-    tokio::task::spawn_blocking(move || writer.join()).await?.map_err(|_| anyhow::anyhow!("the log writer panicked"))
+    tokio::task::spawn_blocking(move || writer.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the log writer panicked"))
 }
 
 /// What every listener and task shares.

@@ -67,7 +67,14 @@ impl Log {
         let writer = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || write_lines(&mut file, &queue, &progress, &publish))?;
-        Ok((Self { lines, appended: 0, written }, writer))
+        Ok((
+            Self {
+                lines,
+                appended: 0,
+                written,
+            },
+            writer,
+        ))
     }
 
     /// Queues one operation's records and the events to publish after they are written.

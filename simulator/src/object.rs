@@ -409,7 +409,9 @@ impl Currency {
     /// Reads three letters of either case.
     pub fn parse(text: &str) -> Option<Self> {
         let code: [u8; 3] = text.as_bytes().try_into().ok()?;
-        code.iter().all(u8::is_ascii_alphabetic).then(|| Self(code.map(|c| c.to_ascii_lowercase())))
+        code.iter()
+            .all(u8::is_ascii_alphabetic)
+            .then(|| Self(code.map(|c| c.to_ascii_lowercase())))
     }
 
     /// The code.

@@ -25,8 +25,10 @@ impl Params {
         for (name, _) in &self.0 {
             let root = name.split('[').next().unwrap_or(name);
             if root != "expand" && !known.contains(&root) {
-                return Err(ApiError::invalid(root.to_owned(), format!("Received unknown parameter: {root}"))
-                    .code("parameter_unknown"));
+                return Err(
+                    ApiError::invalid(root.to_owned(), format!("Received unknown parameter: {root}"))
+                        .code("parameter_unknown"),
+                );
             }
         }
         Ok(())
@@ -34,7 +36,10 @@ impl Params {
 
     /// The value sent under this exact name, even when empty.
     pub fn raw(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A non-empty value.
@@ -75,9 +80,10 @@ impl Params {
     /// One of the listed words.
     pub fn one_of(&self, name: &'static str, words: &[&str]) -> Result<Option<&str>, ApiError> {
         match self.text(name) {
-            Some(word) if !words.contains(&word) => {
-                Err(ApiError::invalid(name, format!("Invalid {name}: must be one of {}", words.join(", "))))
-            }
+            Some(word) if !words.contains(&word) => Err(ApiError::invalid(
+                name,
+                format!("Invalid {name}: must be one of {}", words.join(", ")),
+            )),
             other => Ok(other),
         }
     }
@@ -86,7 +92,10 @@ impl Params {
     pub fn list<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         let indexed = format!("{name}[]");
         let plain = name.to_owned();
-        self.0.iter().filter(move |(key, _)| *key == indexed || *key == plain).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(key, _)| *key == indexed || *key == plain)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The pairs below `name`: `metadata[k]=v` gives `(k, v)`.
@@ -100,7 +109,10 @@ impl Params {
 
     /// Whether anything was sent at or below this name.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(key, _)| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('[')))
+        self.0.iter().any(|(key, _)| {
+            key.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        })
     }
 
     /// A digest of the parameters that does not depend on their order: two requests are "the same" when it is equal.
@@ -122,7 +134,9 @@ impl Params {
 
 /// `items[0][price]` becomes `items[][price]`.
 fn without_index(name: String) -> String {
-    let indexed = |part: &str| part.len() > 1 && part.ends_with(']') && part[..part.len() - 1].bytes().all(|b| b.is_ascii_digit());
+    let indexed = |part: &str| {
+        part.len() > 1 && part.ends_with(']') && part[..part.len() - 1].bytes().all(|b| b.is_ascii_digit())
+    };
     if !name.contains('[') || !name.split('[').skip(1).any(indexed) {
         return name;
     }

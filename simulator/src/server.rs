@@ -110,7 +110,11 @@ struct Call {
 enum Content {
     Snapshot(Snapshot),
     Declined(Snapshot),
-    List { items: Vec<Snapshot>, kind: &'static str, has_more: bool },
+    List {
+        items: Vec<Snapshot>,
+        kind: &'static str,
+        has_more: bool,
+    },
     Text(u16, Bytes),
 }
 
@@ -145,23 +149,42 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         return refuse(ApiError::new(404, "invalid_request_error", None, message));
     };
     if key.as_ref().is_some_and(|key| key.len() > 255) {
-        return refuse(ApiError::invalid("Idempotency-Key", "Idempotency keys are at most 255 characters."));
+        return refuse(ApiError::invalid(
+            "Idempotency-Key",
+            "Idempotency keys are at most 255 characters.",
+        ));
     }
     let params = if parts.method == Method::POST {
         Params::parse(&body)
     } else {
         Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
     };
-    let account = parts.headers.get("stripe-account").and_then(|account| account.to_str().ok());
+    let account = parts
+        .headers
+        .get("stripe-account")
+        .and_then(|account| account.to_str().ok());
     let account = account.filter(|account| !account.is_empty()).map(Arc::from);
     let fault = simulator.faults.for_request(parts.method.as_str(), path, &params);
-    let call = Call { method: parts.method, path: endpoint.to_owned(), account, params, request, key };
+    let call = Call {
+        method: parts.method,
+        path: endpoint.to_owned(),
+        account,
+        params,
+        request,
+        key,
+    };
     let outcome = execute(simulator, &call, fault.as_ref()).await?;
     if !outcome.written.wait().await {
         return Err(Cut { reset: false });
     }
     after(fault.as_ref()).await?;
-    Ok(render(simulator, &call, &parts.headers, outcome.content, outcome.replayed))
+    Ok(render(
+        simulator,
+        &call,
+        &parts.headers,
+        outcome.content,
+        outcome.replayed,
+    ))
 }
 
 /// Runs the endpoint, with what a fault does before and instead.
@@ -188,8 +211,18 @@ async fn execute(simulator: &Simulator, call: &Call, fault: Option<&Rule>) -> Re
                 tokio::time::sleep(Duration::from_millis(fault.ms)).await;
                 return Ok(run(&mut simulator.store(), simulator, call, None));
             }
-            Action::ErrorBefore => breakage = Some(Breakage { works: false, stored: true }),
-            Action::ErrorAfter => breakage = Some(Breakage { works: true, stored: fault.stored.unwrap_or(true) }),
+            Action::ErrorBefore => {
+                breakage = Some(Breakage {
+                    works: false,
+                    stored: true,
+                })
+            }
+            Action::ErrorAfter => {
+                breakage = Some(Breakage {
+                    works: true,
+                    stored: fault.stored.unwrap_or(true),
+                })
+            }
             _ => {}
         }
     }
@@ -215,7 +248,13 @@ async fn after(fault: Option<&Rule>) -> Result<(), Cut> {
 fn begin(store: &mut Store, simulator: &Simulator, call: &Call) -> Option<Outcome> {
     let key = call.key.as_ref()?;
     let path = format!("/v1/{}", call.path);
-    match store.keys.begin(&call.account, key, &path, call.params.digest(), simulator.clock.now_ms()) {
+    match store.keys.begin(
+        &call.account,
+        key,
+        &path,
+        call.params.digest(),
+        simulator.clock.now_ms(),
+    ) {
         Ok(Begin::Execute) => None,
         Ok(Begin::Replay(answer)) => {
             let content = match answer {
@@ -223,7 +262,11 @@ fn begin(store: &mut Store, simulator: &Simulator, call: &Call) -> Option<Outcom
                 StoredAnswer::Declined(snapshot) => Content::Declined(snapshot),
                 StoredAnswer::Text(status, body) => Content::Text(status, Bytes::copy_from_slice(body.as_bytes())),
             };
-            Some(Outcome { content, replayed: true, written: store.commit() })
+            Some(Outcome {
+                content,
+                replayed: true,
+                written: store.commit(),
+            })
         }
         Err(error) => Some(error_outcome(&error)),
     }
@@ -265,7 +308,11 @@ fn run(store: &mut Store, simulator: &Simulator, call: &Call, breakage: Option<B
     if concluded.due_ms != due_before {
         simulator.due.notify_one();
     }
-    Outcome { content: concluded.content, replayed: false, written: concluded.written }
+    Outcome {
+        content: concluded.content,
+        replayed: false,
+        written: concluded.written,
+    }
 }
 
 struct Concluded {
@@ -281,11 +328,20 @@ fn conclude(op: Op<'_>, call: &Call, answered: Result<Answer, ApiError>, expand:
         Ok(match answer {
             Answer::Object(object) => {
                 let snapshot = api::resolve(&op, object, expand)?;
-                (Content::Snapshot(snapshot.clone()), Some((StoredAnswer::Object(snapshot, expand.0), Reference::Object(object, expand.0))))
+                (
+                    Content::Snapshot(snapshot.clone()),
+                    Some((
+                        StoredAnswer::Object(snapshot, expand.0),
+                        Reference::Object(object, expand.0),
+                    )),
+                )
             }
             Answer::Declined(object) => {
                 let snapshot = api::resolve(&op, object, Expand(0))?;
-                (Content::Declined(snapshot.clone()), Some((StoredAnswer::Declined(snapshot), Reference::Declined(object))))
+                (
+                    Content::Declined(snapshot.clone()),
+                    Some((StoredAnswer::Declined(snapshot), Reference::Declined(object))),
+                )
             }
             Answer::List { items, has_more, kind } => (Content::List { items, kind, has_more }, None),
             Answer::Json(value) => (Content::Text(200, value.to_string().into()), None),
@@ -295,7 +351,10 @@ fn conclude(op: Op<'_>, call: &Call, answered: Result<Answer, ApiError>, expand:
         Ok(resolved) => resolved,
         Err(error) if error.began => {
             let body: Arc<str> = error.body().into();
-            let stored = (StoredAnswer::Text(error.status, body.clone()), Reference::Text(error.status, body));
+            let stored = (
+                StoredAnswer::Text(error.status, body.clone()),
+                Reference::Text(error.status, body),
+            );
             (error_content(&error), Some(stored))
         }
         Err(error) => (error_content(&error), None),
@@ -312,7 +371,11 @@ fn conclude(op: Op<'_>, call: &Call, answered: Result<Answer, ApiError>, expand:
         }
     }
     let written = store.commit();
-    Concluded { content, written, due_ms: store.next_due_ms() }
+    Concluded {
+        content,
+        written,
+        due_ms: store.next_due_ms(),
+    }
 }
 
 fn render(
@@ -322,12 +385,15 @@ fn render(
     content: Content,
     replayed: bool,
 ) -> Response<Full<Bytes>> {
-    let site = Site { api_url: &simulator.api_url };
+    let site = Site {
+        api_url: &simulator.api_url,
+    };
     let rendered = match &content {
         Content::Snapshot(snapshot) => view::snapshot(snapshot, site).map(|body| (200, Bytes::from(body))),
-        Content::Declined(Snapshot { object: Object::Intent(intent), .. }) => {
-            view::payment_error(intent, site).map(|body| (402, body.into()))
-        }
+        Content::Declined(Snapshot {
+            object: Object::Intent(intent),
+            ..
+        }) => view::payment_error(intent, site).map(|body| (402, body.into())),
         Content::Declined(snapshot) => view::snapshot(snapshot, site).map(|body| (402, body.into())),
         Content::List { items, kind, has_more } => {
             view::list(items, kind, &format!("/v1/{}", call.path), *has_more, site).map(|body| (200, body.into()))
@@ -337,7 +403,9 @@ fn render(
     let (status, body) = rendered.unwrap_or_else(|_| (500, broken().body().into()));
     let mut response = respond(status, body, &call.request, headers, call.key.as_ref());
     if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }
@@ -346,7 +414,13 @@ fn refused(error: &ApiError, request: &str, headers: &HeaderMap, key: Option<&Ar
     respond(error.status, error.body().into(), request, headers, key)
 }
 
-fn respond(status: u16, body: Bytes, request: &str, headers: &HeaderMap, key: Option<&Arc<str>>) -> Response<Full<Bytes>> {
+fn respond(
+    status: u16,
+    body: Bytes,
+    request: &str,
+    headers: &HeaderMap,
+    key: Option<&Arc<str>>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let out = response.headers_mut();
@@ -358,7 +432,10 @@ fn respond(status: u16, body: Bytes, request: &str, headers: &HeaderMap, key: Op
         out.insert(IDEMPOTENCY_KEY, key);
     }
     let version = headers.get(STRIPE_VERSION).cloned();
-    out.insert(STRIPE_VERSION, version.unwrap_or(HeaderValue::from_static(view::API_VERSION)));
+    out.insert(
+        STRIPE_VERSION,
+        version.unwrap_or(HeaderValue::from_static(view::API_VERSION)),
+    );
     if status == 409 {
         out.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
     }
@@ -367,15 +444,26 @@ fn respond(status: u16, body: Bytes, request: &str, headers: &HeaderMap, key: Op
 
 /// Accepts `Bearer` and `Basic` with the configured key, or with any secret-looking one when none is configured.
 fn authenticate(simulator: &Simulator, headers: &HeaderMap) -> Result<(), ApiError> {
-    let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = headers
+        .get(http::header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let basic = || {
-        let decoded = base64::engine::general_purpose::STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+        let decoded = base64::engine::general_purpose::STANDARD
+            .decode(header.strip_prefix("Basic ")?)
+            .ok()?;
         String::from_utf8(decoded).ok()?.split(':').next().map(str::to_owned)
     };
-    let key = header.strip_prefix("Bearer ").map(str::to_owned).or_else(basic).unwrap_or_default();
+    let key = header
+        .strip_prefix("Bearer ")
+        .map(str::to_owned)
+        .or_else(basic)
+        .unwrap_or_default();
     let accepted = match &simulator.secret_key {
         Some(secret) => key == *secret,
-        None => ["sk_", "rk_"].iter().any(|prefix| key.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty())),
+        None => ["sk_", "rk_"]
+            .iter()
+            .any(|prefix| key.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty())),
     };
     if accepted {
         return Ok(());
@@ -402,11 +490,20 @@ fn error_content(error: &ApiError) -> Content {
 }
 
 fn error_outcome(error: &ApiError) -> Outcome {
-    Outcome { content: error_content(error), replayed: false, written: Written::Already }
+    Outcome {
+        content: error_content(error),
+        replayed: false,
+        written: Written::Already,
+    }
 }
 
 fn broken() -> ApiError {
-    ApiError::new(500, "api_error", None, "An error occurred internally with the acquirer.")
+    ApiError::new(
+        500,
+        "api_error",
+        None,
+        "An error occurred internally with the acquirer.",
+    )
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

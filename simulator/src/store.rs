@@ -69,7 +69,8 @@ impl<T: Row> Table<T> {
 
     /// The row named on the wire, if it belongs to `account`.
     pub fn find(&self, name: &str, account: &Account) -> Option<&Arc<T>> {
-        self.get(Id::parse(T::PREFIX, name)?).filter(|row| row.account() == account)
+        self.get(Id::parse(T::PREFIX, name)?)
+            .filter(|row| row.account() == account)
     }
 
     /// All rows, oldest first.
@@ -233,7 +234,9 @@ impl Store {
 
     /// Queues one log line with all changes since the last commit. Await the result before telling anyone.
     pub fn commit(&mut self) -> Written {
-        let Some(log) = &mut self.log else { return Written::Already };
+        let Some(log) = &mut self.log else {
+            return Written::Already;
+        };
         if self.records.is_empty() {
             return log.barrier();
         }
@@ -298,18 +301,28 @@ impl Store {
 
     /// An event still kept.
     pub fn event(&self, id: Id) -> Option<&Arc<Event>> {
-        self.events.get(id.index().checked_sub(self.events_dropped)?).filter(|event| event.row.id == id)
+        self.events
+            .get(id.index().checked_sub(self.events_dropped)?)
+            .filter(|event| event.row.id == id)
     }
 
     /// Intents whose metadata carries this reference, oldest first.
     pub fn intents_by_reference(&self, reference: &str) -> impl Iterator<Item = &Arc<Intent>> {
-        self.by_reference.get(reference).into_iter().flatten().filter_map(|id| self.intents.get(*id))
+        self.by_reference
+            .get(reference)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.intents.get(*id))
     }
 
     /// Balances of one account.
     pub fn balances(&self, account: &Account) -> Vec<(Currency, &Balance)> {
-        let mut all: Vec<_> =
-            self.balances.iter().filter(|((owner, _), _)| owner == account).map(|((_, c), b)| (*c, b)).collect();
+        let mut all: Vec<_> = self
+            .balances
+            .iter()
+            .filter(|((owner, _), _)| owner == account)
+            .map(|((_, c), b)| (*c, b))
+            .collect();
         all.sort_by_key(|(currency, _)| *currency);
         all
     }
@@ -322,9 +335,7 @@ impl Store {
             ObjectRef::Refund(id) => Object::Refund(self.refunds.get(id)?.clone()),
             ObjectRef::Dispute(id) => Object::Dispute(self.disputes.get(id)?.clone()),
             ObjectRef::FraudWarning(id) => Object::FraudWarning(self.fraud_warnings.get(id)?.clone()),
-            ObjectRef::BalanceTransaction(id) => {
-                Object::BalanceTransaction(self.balance_transactions.get(id)?.clone())
-            }
+            ObjectRef::BalanceTransaction(id) => Object::BalanceTransaction(self.balance_transactions.get(id)?.clone()),
             ObjectRef::Method(id) => Object::Method(self.methods.get(id)?.clone()),
             ObjectRef::Endpoint(id) => Object::Endpoint(self.endpoints.get(id)?.clone()),
         })
@@ -349,9 +360,17 @@ impl Store {
             Object::Refund(row) if !expand.has(Expand::CHARGE) => row.balance_transaction,
             _ => charge.and_then(|charge| charge.balance_transaction),
         };
-        let refunds = |charge: &Arc<Charge>| charge.refunds.iter().filter_map(|id| self.refunds.get(*id).cloned()).collect();
+        let refunds = |charge: &Arc<Charge>| {
+            charge
+                .refunds
+                .iter()
+                .filter_map(|id| self.refunds.get(*id).cloned())
+                .collect()
+        };
         let expanded = Expanded {
-            intent: intent.filter(|_| expand.has(Expand::INTENT)).and_then(|id| self.intents.get(id).cloned()),
+            intent: intent
+                .filter(|_| expand.has(Expand::INTENT))
+                .and_then(|id| self.intents.get(id).cloned()),
             charge: charge.filter(|_| expand.has(Expand::CHARGE)).cloned(),
             balance_transaction: movement
                 .filter(|_| expand.has(Expand::MOVEMENT))
@@ -359,7 +378,10 @@ impl Store {
             refunds: charge.filter(|_| expand.has(Expand::REFUNDS)).map(refunds),
             method: expand.has(Expand::METHOD),
         };
-        Some(Snapshot { object, expanded: Some(Box::new(expanded)) })
+        Some(Snapshot {
+            object,
+            expanded: Some(Box::new(expanded)),
+        })
     }
 
     /// Puts a task on the simulated clock.
@@ -394,9 +416,15 @@ impl Store {
 
     fn apply_event(&mut self, row: &Arc<EventRow>) {
         let Some(object) = self.object(row.object) else { return };
-        let event = Arc::new(Event { row: row.clone(), object });
+        let event = Arc::new(Event {
+            row: row.clone(),
+            object,
+        });
         for endpoint in self.endpoints.rows().iter().filter(|endpoint| wants(endpoint, row)) {
-            let outgoing = Outgoing { endpoint: endpoint.clone(), event: event.clone() };
+            let outgoing = Outgoing {
+                endpoint: endpoint.clone(),
+                event: event.clone(),
+            };
             match &mut self.undelivered {
                 Some(undelivered) => {
                     undelivered.insert((row.id, endpoint.id), outgoing);
@@ -413,7 +441,10 @@ impl Store {
 
     fn index_reference(&mut self, row: &Arc<Intent>) {
         let new = row.metadata.get(REFERENCE_KEY);
-        let old = self.intents.get(row.id).and_then(|old| old.metadata.get(REFERENCE_KEY).map(Box::<str>::from));
+        let old = self
+            .intents
+            .get(row.id)
+            .and_then(|old| old.metadata.get(REFERENCE_KEY).map(Box::<str>::from));
         if old.as_deref() == new {
             return;
         }
@@ -452,7 +483,11 @@ impl Expand {
             "payment_method" => Self::METHOD,
             _ => 0,
         };
-        Self(paths.flat_map(|path| path.split('.')).fold(0, |bits, word| bits | bit(word)))
+        Self(
+            paths
+                .flat_map(|path| path.split('.'))
+                .fold(0, |bits, word| bits | bit(word)),
+        )
     }
 
     /// Whether this bit is set.
@@ -464,7 +499,10 @@ impl Expand {
 fn wants(endpoint: &Endpoint, row: &EventRow) -> bool {
     !endpoint.deleted
         && (endpoint.account.is_none() || endpoint.account == row.account)
-        && endpoint.enabled_events.iter().any(|kind| &**kind == "*" || **kind == *row.kind)
+        && endpoint
+            .enabled_events
+            .iter()
+            .any(|kind| &**kind == "*" || **kind == *row.kind)
 }
 
 /// Metadata key by which a payment can be found after an unknown outcome.

@@ -53,11 +53,18 @@ async fn deliver_in_order(simulator: Arc<Simulator>, client: Sender, mut events:
     while let Some(outgoing) = events.recv().await {
         let fault = simulator.faults.for_event(&outgoing.event.row.kind);
         match fault {
-            Some(Rule { action: Action::WebhookDrop, .. }) => {
+            Some(Rule {
+                action: Action::WebhookDrop,
+                ..
+            }) => {
                 simulator.delivered(&outgoing);
                 continue;
             }
-            Some(Rule { action: Action::WebhookReorder, ms, .. }) => {
+            Some(Rule {
+                action: Action::WebhookReorder,
+                ms,
+                ..
+            }) => {
                 let (simulator, client) = (simulator.clone(), client.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(ms.max(1))).await;
@@ -65,8 +72,15 @@ async fn deliver_in_order(simulator: Arc<Simulator>, client: Sender, mut events:
                 });
                 continue;
             }
-            Some(Rule { action: Action::WebhookDelay, ms, .. }) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Some(Rule { action: Action::WebhookDuplicate, .. }) => {
+            Some(Rule {
+                action: Action::WebhookDelay,
+                ms,
+                ..
+            }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(Rule {
+                action: Action::WebhookDuplicate,
+                ..
+            }) => {
                 client.post(&simulator, &outgoing).await;
             }
             _ => {}
@@ -86,7 +100,11 @@ async fn attempt(simulator: &Arc<Simulator>, client: &Sender, outgoing: &Outgoin
         for wait_s in RETRY_AFTER_SECONDS.iter().skip(first_retry) {
             let due_ms = simulator.clock.now_ms() + wait_s * 1000;
             simulator.clock.sleep_until(due_ms).await;
-            let gone = simulator.store().endpoints.get(outgoing.endpoint.id).is_none_or(|endpoint| endpoint.deleted);
+            let gone = simulator
+                .store()
+                .endpoints
+                .get(outgoing.endpoint.id)
+                .is_none_or(|endpoint| endpoint.deleted);
             if gone || client.post(&simulator, &outgoing).await {
                 break;
             }
@@ -105,7 +123,8 @@ impl Sender {
     pub fn new(ca: Option<&Path>) -> anyhow::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         if let Some(ca) = ca {
-            let certificates = CertificateDer::pem_file_iter(ca).with_context(|| format!("reading {}", ca.display()))?;
+            let certificates =
+                CertificateDer::pem_file_iter(ca).with_context(|| format!("reading {}", ca.display()))?;
             for certificate in certificates {
                 roots.add(certificate?)?;
             }
@@ -118,13 +137,28 @@ impl Sender {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        Ok(Self(Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(30)).build(connector)))
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self(
+            Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(Duration::from_secs(30))
+                .build(connector),
+        ))
     }
 
     /// True on a 2xx within the time limit.
     async fn post(&self, simulator: &Simulator, outgoing: &Outgoing) -> bool {
-        let Ok(body) = view::event(&outgoing.event, Site { api_url: &simulator.api_url }) else { return false };
+        let Ok(body) = view::event(
+            &outgoing.event,
+            Site {
+                api_url: &simulator.api_url,
+            },
+        ) else {
+            return false;
+        };
         let signature = signature(&outgoing.endpoint.secret, simulator.clock.wall_seconds(), &body);
         let request = http::Request::post(&*outgoing.endpoint.url)
             .header("content-type", "application/json; charset=utf-8")
@@ -156,7 +190,9 @@ impl Simulator {
 /// `t=…,v1=…` over `{t}.{body}`.
 fn signature(secret: &str, at: i64, body: &[u8]) -> String {
     // HMAC takes keys of any length.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+        return String::new();
+    };
     mac.update(format!("{at}.").as_bytes());
     mac.update(body);
     format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes()))

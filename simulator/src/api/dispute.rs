@@ -10,7 +10,11 @@ use crate::view::EVIDENCE_FIELDS;
 use std::sync::Arc;
 
 pub(super) fn find(op: &Op<'_>, id: &str) -> Result<Arc<Dispute>, ApiError> {
-    op.store.disputes.find(id, &op.account).cloned().ok_or_else(|| ApiError::not_found("dispute", id))
+    op.store
+        .disputes
+        .find(id, &op.account)
+        .cloned()
+        .ok_or_else(|| ApiError::not_found("dispute", id))
 }
 
 pub(super) fn update(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answer, ApiError> {
@@ -23,16 +27,24 @@ pub(super) fn update(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answe
     merge_metadata(&mut dispute.metadata, params)?;
     let mut evidence = dispute.evidence.clone();
     let mut characters = 0;
-    for (field, value) in params.map("evidence").filter(|(field, _)| !field.starts_with("enhanced_evidence")) {
+    for (field, value) in params
+        .map("evidence")
+        .filter(|(field, _)| !field.starts_with("enhanced_evidence"))
+    {
         if !EVIDENCE_FIELDS.contains(&field) {
-            return Err(ApiError::invalid("evidence", format!("Received unknown parameter: evidence[{field}]"))
-                .code("parameter_unknown"));
+            return Err(
+                ApiError::invalid("evidence", format!("Received unknown parameter: evidence[{field}]"))
+                    .code("parameter_unknown"),
+            );
         }
         characters += value.chars().count();
         evidence.set(field, value);
     }
     if characters > EVIDENCE_CHARACTERS_MAX {
-        return Err(ApiError::invalid("evidence", "The combined character count of the evidence is limited to 150,000."));
+        return Err(ApiError::invalid(
+            "evidence",
+            "The combined character count of the evidence is limited to 150,000.",
+        ));
     }
     if has_evidence || submit {
         op.submit_evidence(&dispute, evidence, submit)?;

@@ -10,7 +10,11 @@ use crate::store::Record;
 use std::sync::Arc;
 
 pub(super) fn find(op: &Op<'_>, id: &str) -> Result<Intent, ApiError> {
-    let row = op.store.intents.find(id, &op.account).ok_or_else(|| ApiError::not_found("payment_intent", id))?;
+    let row = op
+        .store
+        .intents
+        .find(id, &op.account)
+        .ok_or_else(|| ApiError::not_found("payment_intent", id))?;
     Ok((**row).clone())
 }
 
@@ -85,8 +89,8 @@ pub(super) fn update(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answe
         )));
     }
     if let Some(code) = params.text("currency") {
-        intent.currency = Currency::parse(code)
-            .ok_or_else(|| ApiError::invalid("currency", format!("Invalid currency: {code}.")))?;
+        intent.currency =
+            Currency::parse(code).ok_or_else(|| ApiError::invalid("currency", format!("Invalid currency: {code}.")))?;
     }
     describe(&mut intent, params)?;
     intent.amount = amount.unwrap_or(intent.amount);
@@ -107,7 +111,11 @@ pub(super) fn confirm(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answ
     if !open.contains(&intent.status) {
         return Err(unexpected(format!(
             "You cannot confirm this PaymentIntent because it has already {} (status {}).",
-            if intent.status == IntentStatus::Canceled { "been canceled" } else { "succeeded after being previously confirmed" },
+            if intent.status == IntentStatus::Canceled {
+                "been canceled"
+            } else {
+                "succeeded after being previously confirmed"
+            },
             status_name(intent.status)
         )));
     }
@@ -125,7 +133,13 @@ pub(super) fn confirm(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answ
 }
 
 pub(super) fn capture(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answer, ApiError> {
-    params.only(&["amount_to_capture", "metadata", "statement_descriptor", "statement_descriptor_suffix", "final_capture"])?;
+    params.only(&[
+        "amount_to_capture",
+        "metadata",
+        "statement_descriptor",
+        "statement_descriptor_suffix",
+        "final_capture",
+    ])?;
     let mut intent = find(op, id)?;
     let amount = params.integer("amount_to_capture")?;
     merge_metadata(&mut intent.metadata, params)?;
@@ -178,10 +192,15 @@ fn named_method(op: &Op<'_>, params: &Params) -> Result<Option<NamedMethod>, Api
         return Ok(None);
     }
     match params.text("payment_method_data[type]") {
-        Some("card") => {
-            Ok(Some(NamedMethod::New(Card::by_params(params, "payment_method_data[card]", op.now_ms)?)))
-        }
-        Some(_) => Err(ApiError::invalid("payment_method_data[type]", "This acquirer takes cards only.")),
+        Some("card") => Ok(Some(NamedMethod::New(Card::by_params(
+            params,
+            "payment_method_data[card]",
+            op.now_ms,
+        )?))),
+        Some(_) => Err(ApiError::invalid(
+            "payment_method_data[type]",
+            "This acquirer takes cards only.",
+        )),
         None => Err(ApiError::missing("payment_method_data[type]")),
     }
 }
@@ -197,8 +216,16 @@ fn set_method(op: &mut Op<'_>, intent: &mut Intent, method: Option<NamedMethod>)
         NamedMethod::Stored(method) => method,
         NamedMethod::New(card) => {
             let id = op.store.next_id(|store| &store.methods);
-            let method = Arc::new(Method { id, created: op.now(), card });
-            let row = StoredMethod { account: op.account.clone(), method: method.clone(), metadata: Metadata::default() };
+            let method = Arc::new(Method {
+                id,
+                created: op.now(),
+                card,
+            });
+            let row = StoredMethod {
+                account: op.account.clone(),
+                method: method.clone(),
+                metadata: Metadata::default(),
+            };
             op.store.put(Record::Method(Arc::new(row)));
             method
         }
@@ -227,7 +254,9 @@ fn describe(intent: &mut Intent, params: &Params) -> Result<(), ApiError> {
 }
 
 fn amount(params: &Params) -> Result<Option<i64>, ApiError> {
-    let Some(amount) = params.integer("amount")? else { return Ok(None) };
+    let Some(amount) = params.integer("amount")? else {
+        return Ok(None);
+    };
     if amount < 1 {
         return Err(ApiError::invalid("amount", "Amount must be at least 1.").code("parameter_invalid_integer"));
     }
@@ -245,7 +274,10 @@ fn capture_method(params: &Params) -> Result<Option<bool>, ApiError> {
 fn confirmation(params: &Params) -> Result<Confirmation, ApiError> {
     let off_session = matches!(params.text("off_session"), Some("true" | "one_off" | "recurring"));
     let wish = params.text("payment_method_options[card][request_three_d_secure]");
-    Ok(Confirmation { off_session, challenge: matches!(wish, Some("any" | "challenge")) })
+    Ok(Confirmation {
+        off_session,
+        challenge: matches!(wish, Some("any" | "challenge")),
+    })
 }
 
 /// Minor units; the real acquirer stops at 12 digits in its widest currency.

@@ -23,7 +23,10 @@ impl Page {
     fn read(prefix: &str, params: &Params) -> Result<Self, ApiError> {
         let limit = params.integer("limit")?.unwrap_or(10);
         if !(1..=100).contains(&limit) {
-            return Err(ApiError::invalid("limit", "This value must be between 1 and 100 (inclusive)."));
+            return Err(ApiError::invalid(
+                "limit",
+                "This value must be between 1 and 100 (inclusive).",
+            ));
         }
         let cursor = |name: &'static str| {
             let read = |id: &str| Id::parse(prefix, id).ok_or_else(|| ApiError::not_found("object", id).param(name));
@@ -52,18 +55,32 @@ impl Page {
         object: impl Fn(Id) -> ObjectRef,
     ) -> Answer {
         let (ids, has_more) = self.ids(rows, &op.account, keep);
-        let items = ids.into_iter().filter_map(|id| op.store.snapshot(object(id), self.expand)).collect();
-        Answer::List { items, has_more, kind: "list" }
+        let items = ids
+            .into_iter()
+            .filter_map(|id| op.store.snapshot(object(id), self.expand))
+            .collect();
+        Answer::List {
+            items,
+            has_more,
+            kind: "list",
+        }
     }
 
     fn ids<T: Row>(&self, rows: &[Arc<T>], account: &Account, keep: impl Fn(&T) -> bool) -> (Vec<Id>, bool) {
         // `created` never falls along a table, so both bounds are cuts.
         let from = self.created[0].map_or(0, |gte| rows.partition_point(|row| row.created() < gte));
         let to = self.created[1].map_or(rows.len(), |lte| rows.partition_point(|row| row.created() <= lte));
-        let to = self.after.map_or(to, |id| to.min(rows.partition_point(|row| row.id() < id)));
-        let from = self.before.map_or(from, |id| from.max(rows.partition_point(|row| row.id() <= id)));
+        let to = self
+            .after
+            .map_or(to, |id| to.min(rows.partition_point(|row| row.id() < id)));
+        let from = self
+            .before
+            .map_or(from, |id| from.max(rows.partition_point(|row| row.id() <= id)));
         let cut = rows.get(from..to).unwrap_or_default();
-        let mine = cut.iter().filter(|row| row.account() == account && keep(row)).map(|row| row.id());
+        let mine = cut
+            .iter()
+            .filter(|row| row.account() == account && keep(row))
+            .map(|row| row.id());
         let mut ids: Vec<Id> = match self.before {
             Some(_) => mine.take(self.limit + 1).collect(),
             None => mine.rev().take(self.limit + 1).collect(),
@@ -99,7 +116,11 @@ pub(super) fn charges(op: &Op<'_>, params: &Params) -> Result<Answer, ApiError> 
         return Ok(page.take(op, op.store.charges.rows(), keep, ObjectRef::Charge));
     };
     let intent = find(&op.store.intents, op, name, "payment_intent")?;
-    let rows: Vec<_> = intent.charges.iter().filter_map(|id| op.store.charges.get(*id).cloned()).collect();
+    let rows: Vec<_> = intent
+        .charges
+        .iter()
+        .filter_map(|id| op.store.charges.get(*id).cloned())
+        .collect();
     Ok(page.take(op, &rows, keep, ObjectRef::Charge))
 }
 
@@ -132,7 +153,9 @@ pub(super) fn disputes(op: &Op<'_>, params: &Params) -> Result<Answer, ApiError>
 pub(super) fn fraud_warnings(op: &Op<'_>, params: &Params) -> Result<Answer, ApiError> {
     only(params, &["charge", "payment_intent"])?;
     let charge = params.text("charge").map(|name| Id::parse(Charge::PREFIX, name));
-    let intent = params.text("payment_intent").map(|name| Id::parse(Intent::PREFIX, name));
+    let intent = params
+        .text("payment_intent")
+        .map(|name| Id::parse(Intent::PREFIX, name));
     let keep = |row: &FraudWarning| {
         charge.is_none_or(|id| id == Some(row.charge)) && intent.is_none_or(|id| id == Some(row.intent))
     };
@@ -162,12 +185,20 @@ pub(super) fn events(op: &Op<'_>, params: &Params) -> Result<Answer, ApiError> {
     let mut kinds: Vec<&str> = params.list("types").collect();
     kinds.extend(params.text("type"));
     let wanted = |kind: &str| {
-        kinds.is_empty() || kinds.iter().any(|k| *k == kind || k.strip_suffix('*').is_some_and(|start| kind.starts_with(start)))
+        kinds.is_empty()
+            || kinds
+                .iter()
+                .any(|k| *k == kind || k.strip_suffix('*').is_some_and(|start| kind.starts_with(start)))
     };
     let rows: Vec<Arc<EventRow>> = op.store.events.iter().map(|event| event.row.clone()).collect();
     let (ids, has_more) = Page::read("evt_", params)?.ids(&rows, &op.account, |row| wanted(&row.kind));
-    let data = ids.into_iter().map(|id| event_json(op, id)).collect::<Result<Vec<Value>, _>>()?;
-    Ok(Answer::Json(json!({ "object": "list", "url": "/v1/events", "has_more": has_more, "data": data })))
+    let data = ids
+        .into_iter()
+        .map(|id| event_json(op, id))
+        .collect::<Result<Vec<Value>, _>>()?;
+    Ok(Answer::Json(
+        json!({ "object": "list", "url": "/v1/events", "has_more": has_more, "data": data }),
+    ))
 }
 
 pub(super) fn event(op: &Op<'_>, name: &str) -> Result<Answer, ApiError> {
@@ -207,13 +238,31 @@ pub(super) fn search_intents(op: &Op<'_>, params: &Params) -> Result<Answer, Api
         _ => None,
     });
     let found: Vec<Id> = match reference {
-        Some(reference) => op.store.intents_by_reference(reference).filter(matches).map(|row| row.id).collect(),
-        None => op.store.intents.rows().iter().filter(matches).map(|row| row.id).collect(),
+        Some(reference) => op
+            .store
+            .intents_by_reference(reference)
+            .filter(matches)
+            .map(|row| row.id)
+            .collect(),
+        None => op
+            .store
+            .intents
+            .rows()
+            .iter()
+            .filter(matches)
+            .map(|row| row.id)
+            .collect(),
     };
     let expand = Expand::parse(params.list("expand"));
     let newest = found.iter().rev().take(limit);
-    let items: Vec<Snapshot> = newest.filter_map(|id| op.store.snapshot(ObjectRef::Intent(*id), expand)).collect();
-    Ok(Answer::List { has_more: found.len() > items.len(), items, kind: "search_result" })
+    let items: Vec<Snapshot> = newest
+        .filter_map(|id| op.store.snapshot(ObjectRef::Intent(*id), expand))
+        .collect();
+    Ok(Answer::List {
+        has_more: found.len() > items.len(),
+        items,
+        kind: "search_result",
+    })
 }
 
 enum Field<'a> {
@@ -225,14 +274,24 @@ enum Field<'a> {
 }
 
 fn clauses(query: &str) -> Result<Vec<(Field<'_>, &str)>, ApiError> {
-    let bad = || ApiError::invalid("query", "We were unable to parse your search query. Use field:\"value\" joined by AND.");
+    let bad = || {
+        ApiError::invalid(
+            "query",
+            "We were unable to parse your search query. Use field:\"value\" joined by AND.",
+        )
+    };
     let mut found = Vec::new();
     let mut rest = query.trim();
     loop {
         let field;
         (field, rest) = if let Some(inner) = rest.strip_prefix("metadata[") {
             let (key, rest) = quoted(inner).ok_or_else(bad)?;
-            (Field::Metadata(key), rest.strip_prefix(']').and_then(|rest| rest.strip_prefix(':')).ok_or_else(bad)?)
+            (
+                Field::Metadata(key),
+                rest.strip_prefix(']')
+                    .and_then(|rest| rest.strip_prefix(':'))
+                    .ok_or_else(bad)?,
+            )
         } else {
             let (name, rest) = rest.split_once(':').ok_or_else(bad)?;
             let field = match name.trim() {
@@ -254,7 +313,11 @@ fn clauses(query: &str) -> Result<Vec<(Field<'_>, &str)>, ApiError> {
         if rest.is_empty() {
             return Ok(found);
         }
-        rest = rest.strip_prefix("AND ").or_else(|| rest.strip_prefix("and ")).ok_or_else(bad)?.trim_start();
+        rest = rest
+            .strip_prefix("AND ")
+            .or_else(|| rest.strip_prefix("and "))
+            .ok_or_else(bad)?
+            .trim_start();
     }
 }
 
@@ -265,11 +328,15 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 }
 
 pub(super) fn charge(op: &Op<'_>, id: &str) -> Result<Answer, ApiError> {
-    Ok(Answer::Object(ObjectRef::Charge(find(&op.store.charges, op, id, "charge")?.id)))
+    Ok(Answer::Object(ObjectRef::Charge(
+        find(&op.store.charges, op, id, "charge")?.id,
+    )))
 }
 
 pub(super) fn fraud_warning(op: &Op<'_>, id: &str) -> Result<Answer, ApiError> {
-    Ok(Answer::Object(ObjectRef::FraudWarning(find(&op.store.fraud_warnings, op, id, "early_fraud_warning")?.id)))
+    Ok(Answer::Object(ObjectRef::FraudWarning(
+        find(&op.store.fraud_warnings, op, id, "early_fraud_warning")?.id,
+    )))
 }
 
 pub(super) fn balance_transaction(op: &Op<'_>, id: &str) -> Result<Answer, ApiError> {
@@ -295,13 +362,24 @@ fn charges_named(op: &Op<'_>, params: &Params) -> Result<Option<Vec<Arc<Charge>>
     if let Some(name) = params.text("charge") {
         return Ok(Some(vec![find(&op.store.charges, op, name, "charge")?]));
     }
-    let Some(name) = params.text("payment_intent") else { return Ok(None) };
+    let Some(name) = params.text("payment_intent") else {
+        return Ok(None);
+    };
     let intent = find(&op.store.intents, op, name, "payment_intent")?;
-    Ok(Some(intent.charges.iter().filter_map(|id| op.store.charges.get(*id).cloned()).collect()))
+    Ok(Some(
+        intent
+            .charges
+            .iter()
+            .filter_map(|id| op.store.charges.get(*id).cloned())
+            .collect(),
+    ))
 }
 
 fn find<T: Row>(table: &Table<T>, op: &Op<'_>, name: &str, object: &str) -> Result<Arc<T>, ApiError> {
-    table.find(name, &op.account).cloned().ok_or_else(|| ApiError::not_found(object, name))
+    table
+        .find(name, &op.account)
+        .cloned()
+        .ok_or_else(|| ApiError::not_found(object, name))
 }
 
 #[cfg(test)]
@@ -315,7 +393,13 @@ mod tests {
         assert!(matches!(found[0], (Field::Metadata("counterfoil_reference"), "att_1")));
         assert!(matches!(found[1], (Field::Status, "succeeded")));
         assert!(matches!(found[2], (Field::Amount, "5")));
-        for bad in ["", "metadata['a']", "metadata['a]:'b'", "status:'a' OR status:'b'", "color:'red'"] {
+        for bad in [
+            "",
+            "metadata['a']",
+            "metadata['a]:'b'",
+            "status:'a' OR status:'b'",
+            "color:'red'",
+        ] {
             assert!(clauses(bad).is_err(), "{bad}");
         }
     }

@@ -42,7 +42,9 @@ pub fn route(method: &str, path: &str, op: &mut Op<'_>, params: &Params) -> Resu
     let mut parts = [""; 4];
     let mut count = 0;
     for part in path.split('/') {
-        let Some(slot) = parts.get_mut(count) else { return Err(unknown_url(method, path)) };
+        let Some(slot) = parts.get_mut(count) else {
+            return Err(unknown_url(method, path));
+        };
         *slot = part;
         count += 1;
     }
@@ -85,7 +87,9 @@ pub fn route(method: &str, path: &str, op: &mut Op<'_>, params: &Params) -> Resu
 
 /// The snapshot of an answer that names one object.
 pub fn resolve(op: &Op<'_>, object: ObjectRef, expand: Expand) -> Result<Snapshot, ApiError> {
-    op.store.snapshot(object, expand).ok_or_else(|| ApiError::new(500, "api_error", None, "The object is gone."))
+    op.store
+        .snapshot(object, expand)
+        .ok_or_else(|| ApiError::new(500, "api_error", None, "The object is gone."))
 }
 
 /// Applies `metadata[k]=v` pairs; an empty `metadata` clears all.
@@ -95,7 +99,10 @@ fn merge_metadata(metadata: &mut Metadata, params: &Params) -> Result<(), ApiErr
     }
     for (count, (key, value)) in params.map("metadata").enumerate() {
         if count >= 50 || key.len() > 40 || value.len() > 500 {
-            return Err(ApiError::invalid("metadata", "Metadata has at most 50 keys of 40 characters and values of 500."));
+            return Err(ApiError::invalid(
+                "metadata",
+                "Metadata has at most 50 keys of 40 characters and values of 500.",
+            ));
         }
         metadata.set(key, value);
     }
@@ -103,5 +110,10 @@ fn merge_metadata(metadata: &mut Metadata, params: &Params) -> Result<(), ApiErr
 }
 
 fn unknown_url(method: &str, path: &str) -> ApiError {
-    ApiError::new(404, "invalid_request_error", None, format!("Unrecognized request URL ({method}: /v1/{path})."))
+    ApiError::new(
+        404,
+        "invalid_request_error",
+        None,
+        format!("Unrecognized request URL ({method}: /v1/{path})."),
+    )
 }

@@ -9,7 +9,11 @@ use crate::store::Record;
 use std::sync::Arc;
 
 pub(super) fn find(op: &Op<'_>, id: &str) -> Result<Arc<Refund>, ApiError> {
-    op.store.refunds.find(id, &op.account).cloned().ok_or_else(|| ApiError::not_found("refund", id))
+    op.store
+        .refunds
+        .find(id, &op.account)
+        .cloned()
+        .ok_or_else(|| ApiError::not_found("refund", id))
 }
 
 pub(super) fn create(op: &mut Op<'_>, params: &Params) -> Result<Answer, ApiError> {
@@ -30,7 +34,9 @@ pub(super) fn create(op: &mut Op<'_>, params: &Params) -> Result<Answer, ApiErro
     if amount.is_some_and(|amount| amount < 1) {
         return Err(ApiError::invalid("amount", "Invalid positive integer").code("parameter_invalid_integer"));
     }
-    let reason = params.one_of("reason", &["duplicate", "fraudulent", "requested_by_customer"])?.map(Into::into);
+    let reason = params
+        .one_of("reason", &["duplicate", "fraudulent", "requested_by_customer"])?
+        .map(Into::into);
     let mut metadata = Metadata::default();
     merge_metadata(&mut metadata, params)?;
     let charge = match (params.text("charge"), params.text("payment_intent")) {
@@ -43,12 +49,17 @@ pub(super) fn create(op: &mut Op<'_>, params: &Params) -> Result<Answer, ApiErro
             let intent = intent.ok_or_else(|| ApiError::not_found("payment_intent", id).param("payment_intent"))?;
             let charge = intent.charges.last().and_then(|id| op.store.charges.get(*id));
             charge.filter(|charge| charge.failure.is_none()).ok_or_else(|| {
-                unexpected(format!("This PaymentIntent ({id}) does not have a successful charge to refund."))
+                unexpected(format!(
+                    "This PaymentIntent ({id}) does not have a successful charge to refund."
+                ))
             })?
         }
         (None, None) => {
-            return Err(ApiError::invalid("charge", "One of the following params should be provided: payment_intent, charge.")
-                .code("parameter_missing"));
+            return Err(ApiError::invalid(
+                "charge",
+                "One of the following params should be provided: payment_intent, charge.",
+            )
+            .code("parameter_missing"));
         }
     }
     .clone();
@@ -69,7 +80,10 @@ pub(super) fn update(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answe
 pub(super) fn cancel(op: &mut Op<'_>, id: &str) -> Result<Answer, ApiError> {
     let refund = find(op, id)?;
     if refund.status != RefundStatus::Pending {
-        return Err(ApiError::state("refund_not_cancelable", "Only a pending refund can be canceled."));
+        return Err(ApiError::state(
+            "refund_not_cancelable",
+            "Only a pending refund can be canceled.",
+        ));
     }
     op.end_refund(&refund, RefundStatus::Canceled);
     Ok(Answer::Object(ObjectRef::Refund(refund.id)))

@@ -22,20 +22,39 @@ pub(super) fn create_method(op: &mut Op<'_>, params: &Params) -> Result<Answer, 
             .ok_or_else(|| ApiError::not_found("token", token).param("card[token]"))?,
         None => Card::by_params(params, "card", op.now_ms)?,
     };
-    let method = Method { id: op.store.next_id(|store| &store.methods), created: op.now(), card };
+    let method = Method {
+        id: op.store.next_id(|store| &store.methods),
+        created: op.now(),
+        card,
+    };
     let object = ObjectRef::Method(method.id);
-    let row = StoredMethod { account: op.account.clone(), method: Arc::new(method), metadata };
+    let row = StoredMethod {
+        account: op.account.clone(),
+        method: Arc::new(method),
+        metadata,
+    };
     op.store.put(Record::Method(Arc::new(row)));
     Ok(Answer::Object(object))
 }
 
 pub(super) fn method(op: &Op<'_>, id: &str) -> Result<Answer, ApiError> {
-    let row = op.store.methods.find(id, &op.account).ok_or_else(|| ApiError::not_found("PaymentMethod", id))?;
+    let row = op
+        .store
+        .methods
+        .find(id, &op.account)
+        .ok_or_else(|| ApiError::not_found("PaymentMethod", id))?;
     Ok(Answer::Object(ObjectRef::Method(row.method.id)))
 }
 
 pub(super) fn create_endpoint(op: &mut Op<'_>, params: &Params) -> Result<Answer, ApiError> {
-    params.only(&["api_version", "connect", "description", "enabled_events", "metadata", "url"])?;
+    params.only(&[
+        "api_version",
+        "connect",
+        "description",
+        "enabled_events",
+        "metadata",
+        "url",
+    ])?;
     let url = params.required("url")?;
     let mut kinds: Vec<Box<str>> = params.list("enabled_events").map(Into::into).collect();
     if kinds.is_empty() {
@@ -59,8 +78,11 @@ pub fn register_endpoint(
 ) -> Result<ObjectRef, ApiError> {
     let parsed = url.parse::<http::Uri>().ok();
     if !parsed.is_some_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"))) {
-        return Err(ApiError::invalid("url", "Invalid URL: An explicit scheme (such as https) must be provided.")
-            .code("url_invalid"));
+        return Err(ApiError::invalid(
+            "url",
+            "Invalid URL: An explicit scheme (such as https) must be provided.",
+        )
+        .code("url_invalid"));
     }
     let row = Endpoint {
         id: op.store.next_id(|store| &store.endpoints),
@@ -81,7 +103,12 @@ pub fn register_endpoint(
 pub(super) fn delete_endpoint(op: &mut Op<'_>, id: &str) -> Result<Answer, ApiError> {
     let row = op.store.endpoints.find(id, &op.account).filter(|row| !row.deleted);
     let row = row.ok_or_else(|| ApiError::not_found("webhook endpoint", id))?;
-    let deleted = Endpoint { deleted: true, ..(**row).clone() };
+    let deleted = Endpoint {
+        deleted: true,
+        ..(**row).clone()
+    };
     op.store.put(Record::Endpoint(Arc::new(deleted)));
-    Ok(Answer::Json(json!({ "id": id, "object": Endpoint::OBJECT, "deleted": true })))
+    Ok(Answer::Json(
+        json!({ "id": id, "object": Endpoint::OBJECT, "deleted": true }),
+    ))
 }

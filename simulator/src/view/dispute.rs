@@ -42,8 +42,15 @@ pub(super) fn dispute<'a>(row: &'a Dispute, expanded: Option<&'a Expanded>, site
         id: row.id.named(Dispute::PREFIX),
         object: Dispute::OBJECT,
         amount: row.amount,
-        balance_transaction: row.movements.first().map(|movement| movement.id.named(BalanceTransaction::PREFIX)),
-        balance_transactions: row.movements.iter().map(|movement| payment::balance_transaction(movement)).collect(),
+        balance_transaction: row
+            .movements
+            .first()
+            .map(|movement| movement.id.named(BalanceTransaction::PREFIX)),
+        balance_transactions: row
+            .movements
+            .iter()
+            .map(|movement| payment::balance_transaction(movement))
+            .collect(),
         charge: match expanded.and_then(|expanded| expanded.charge.as_ref()) {
             Some(charge) => Expandable::Object(Box::new(payment::charge(charge, None, site))),
             None => Expandable::Id(row.charge.named(Charge::PREFIX)),

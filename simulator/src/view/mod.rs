@@ -30,7 +30,13 @@ pub fn snapshot(snapshot: &Snapshot, site: Site<'_>) -> Result<Vec<u8>, serde_js
 }
 
 /// Serialises a list.
-pub fn list(items: &[Snapshot], kind: &str, url: &str, has_more: bool, site: Site<'_>) -> Result<Vec<u8>, serde_json::Error> {
+pub fn list(
+    items: &[Snapshot],
+    kind: &str,
+    url: &str,
+    has_more: bool,
+    site: Site<'_>,
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = Vec::with_capacity(256 + 3072 * items.len());
     body.extend_from_slice(format!(r#"{{"object":"{kind}","url":{},"has_more":{has_more}"#, json!(url)).as_bytes());
     if kind == "search_result" {
@@ -60,15 +66,26 @@ pub fn event(event: &Event, site: Site<'_>) -> Result<Vec<u8>, serde_json::Error
         account: row.account.as_deref(),
         api_version: API_VERSION,
         created: row.created,
-        data: EventData { object: &object, previous_attributes: updated.then(|| json!({})) },
+        data: EventData {
+            object: &object,
+            previous_attributes: updated.then(|| json!({})),
+        },
         livemode: false,
         pending_webhooks: 1,
-        request: EventRequest { id: row.request.as_deref(), idempotency_key: row.idempotency_key.as_deref() },
+        request: EventRequest {
+            id: row.request.as_deref(),
+            idempotency_key: row.idempotency_key.as_deref(),
+        },
         kind: &row.kind,
     })
 }
 
-fn write(body: &mut Vec<u8>, object: &Object, expanded: Option<&Expanded>, site: Site<'_>) -> Result<(), serde_json::Error> {
+fn write(
+    body: &mut Vec<u8>,
+    object: &Object,
+    expanded: Option<&Expanded>,
+    site: Site<'_>,
+) -> Result<(), serde_json::Error> {
     match object {
         Object::Intent(row) => serde_json::to_writer(body, &payment::intent(row, expanded, site)),
         Object::Charge(row) => serde_json::to_writer(body, &payment::charge(row, expanded, site)),

@@ -80,10 +80,13 @@ pub(super) fn intent<'a>(row: &'a Intent, expanded: Option<&'a Expanded>, site: 
         description: row.description.as_deref(),
         excluded_payment_method_types: None,
         last_payment_error: row.last_error.as_deref().map(|decline| error(decline, None)),
-        latest_charge: row.charges.last().map(|charge_id| match expanded.and_then(|e| e.charge.as_ref()) {
-            Some(row) => Expandable::Object(Box::new(charge(row, expanded, site))),
-            None => Expandable::Id(charge_id.named(Charge::PREFIX)),
-        }),
+        latest_charge: row
+            .charges
+            .last()
+            .map(|charge_id| match expanded.and_then(|e| e.charge.as_ref()) {
+                Some(row) => Expandable::Object(Box::new(charge(row, expanded, site))),
+                None => Expandable::Id(charge_id.named(Charge::PREFIX)),
+            }),
         livemode: false,
         metadata: &row.metadata,
         next_action: waits.then(|| NextAction {
@@ -103,7 +106,12 @@ pub(super) fn intent<'a>(row: &'a Intent, expanded: Option<&'a Expanded>, site: 
         }),
         payment_method_configuration_details: None,
         payment_method_options: IntentOptions {
-            card: CardOptions { installments: None, mandate_options: None, network: None, request_three_d_secure: "automatic" },
+            card: CardOptions {
+                installments: None,
+                mandate_options: None,
+                network: None,
+                request_three_d_secure: "automatic",
+            },
         },
         payment_method_types: ["card"],
         presentment_details: None,
@@ -127,7 +135,10 @@ pub fn payment_error(row: &Intent, site: Site<'_>) -> Result<Vec<u8>, serde_json
     struct Envelope<'a> {
         error: Option<Error<'a>>,
     }
-    let declined = row.last_error.as_deref().map(|decline| error(decline, Some(intent(row, None, site))));
+    let declined = row
+        .last_error
+        .as_deref()
+        .map(|decline| error(decline, Some(intent(row, None, site))));
     serde_json::to_vec(&Envelope { error: declined })
 }
 
@@ -172,7 +183,11 @@ fn error<'a>(decline: &'a Decline, intent: Option<IntentView<'a>>) -> Error<'a> 
         },
         payment_intent: intent.map(Box::new),
         payment_method: method(&decline.method, &NO_METADATA),
-        kind: if decline.decline_code.is_some() { "card_error" } else { "invalid_request_error" },
+        kind: if decline.decline_code.is_some() {
+            "card_error"
+        } else {
+            "invalid_request_error"
+        },
     }
 }
 
@@ -265,7 +280,10 @@ pub(super) fn charge<'a>(row: &'a Charge, expanded: Option<&'a Expanded>, site: 
             None => Expandable::Id(row.intent.named(Intent::PREFIX)),
         },
         payment_method: row.method.id.named(StoredMethod::PREFIX),
-        payment_method_details: MethodDetails { card: charged_card(row), kind: "card" },
+        payment_method_details: MethodDetails {
+            card: charged_card(row),
+            kind: "card",
+        },
         presentment_details: None,
         radar_options: Empty {},
         receipt_email: row.receipt_email.as_deref(),
@@ -292,12 +310,19 @@ pub(super) fn charge<'a>(row: &'a Charge, expanded: Option<&'a Expanded>, site: 
 
 fn outcome(row: &Charge) -> Outcome<'_> {
     let (risk_level, risk_score) = row.card().behaviour().risk.marks();
-    let reason = row.failure.as_ref().map(|failure| failure.decline_code.as_deref().unwrap_or(&failure.code));
+    let reason = row
+        .failure
+        .as_ref()
+        .map(|failure| failure.decline_code.as_deref().unwrap_or(&failure.code));
     Outcome {
         advice_code: reason.map(|_| "do_not_try_again"),
         network_advice_code: None,
         network_decline_code: None,
-        network_status: if reason.is_some() { "declined_by_network" } else { "approved_by_network" },
+        network_status: if reason.is_some() {
+            "declined_by_network"
+        } else {
+            "approved_by_network"
+        },
         reason: reason.or((risk_level != "normal").then_some(match risk_level {
             "elevated" => "elevated_risk_level",
             _ => "highest_risk_level",
@@ -308,7 +333,11 @@ fn outcome(row: &Charge) -> Outcome<'_> {
             Some(_) => "The bank did not return any further details with this decline.",
             None => "Payment complete.",
         },
-        kind: if reason.is_some() { "issuer_declined" } else { "authorized" },
+        kind: if reason.is_some() {
+            "issuer_declined"
+        } else {
+            "authorized"
+        },
     }
 }
 
@@ -316,7 +345,10 @@ fn charged_card(row: &Charge) -> ChargedCard<'_> {
     let held = row.failure.is_none() && !row.captured && !row.released;
     ChargedCard {
         amount_authorized: row.failure.is_none().then_some(row.amount),
-        authorization_code: row.failure.is_none().then(|| format!("{:06}", row.id.scattered() % 1_000_000)),
+        authorization_code: row
+            .failure
+            .is_none()
+            .then(|| format!("{:06}", row.id.scattered() % 1_000_000)),
         brand: row.card().brand(),
         capture_before: held.then_some(row.created + 7 * 86_400),
         checks: checks(row.card()),
@@ -334,7 +366,10 @@ fn charged_card(row: &Charge) -> ChargedCard<'_> {
         network: row.card().brand(),
         network_token: NetworkToken { used: false },
         network_transaction_id: format!("{:015}", row.id.scattered() % 1_000_000_000_000_000),
-        overcapture: Overcapture { maximum_amount_capturable: row.amount, status: "unavailable" },
+        overcapture: Overcapture {
+            maximum_amount_capturable: row.amount,
+            status: "unavailable",
+        },
         regulated_status: "unregulated",
         three_d_secure: row.authenticated.then_some(ThreeDSecure {
             authentication_flow: "challenge",
@@ -397,7 +432,9 @@ pub(super) fn refund<'a>(row: &'a Refund, expanded: Option<&'a Expanded>, site: 
             },
             kind: "card",
         },
-        failure_balance_transaction: row.failure_balance_transaction.map(|id| id.named(BalanceTransaction::PREFIX)),
+        failure_balance_transaction: row
+            .failure_balance_transaction
+            .map(|id| id.named(BalanceTransaction::PREFIX)),
         failure_reason: row.failure_reason.as_deref(),
         instructions_email: None,
         metadata: &row.metadata,
@@ -439,8 +476,18 @@ pub(super) struct BalanceTransactionView {
 
 pub(super) fn balance_transaction(row: &BalanceTransaction) -> BalanceTransactionView {
     let (kind, reporting_category) = row.kind.names();
-    let description = if kind == "charge" { "Stripe processing fees" } else { "Dispute fee" };
-    let detail = FeeDetail { amount: row.fee, application: None, currency: row.currency, description, kind: "stripe_fee" };
+    let description = if kind == "charge" {
+        "Stripe processing fees"
+    } else {
+        "Dispute fee"
+    };
+    let detail = FeeDetail {
+        amount: row.fee,
+        application: None,
+        currency: row.currency,
+        description,
+        kind: "stripe_fee",
+    };
     BalanceTransactionView {
         id: row.id.named(BalanceTransaction::PREFIX),
         object: BalanceTransaction::OBJECT,
@@ -456,7 +503,11 @@ pub(super) fn balance_transaction(row: &BalanceTransaction) -> BalanceTransactio
         net: row.amount - row.fee,
         reporting_category,
         source: name(row.source),
-        status: if row.available_on <= row.created { "available" } else { "pending" },
+        status: if row.available_on <= row.created {
+            "available"
+        } else {
+            "pending"
+        },
         kind,
     }
 }
@@ -496,7 +547,10 @@ pub(super) fn method<'a>(row: &'a Method, metadata: &'a Metadata) -> MethodView<
             funding: card.behaviour().funding,
             generated_from: None,
             last4: &card.last4,
-            networks: Networks { available: [card.brand()], preferred: None },
+            networks: Networks {
+                available: [card.brand()],
+                preferred: None,
+            },
             regulated_status: "unregulated",
             three_d_secure_usage: Usage { supported: true },
             wallet: None,
@@ -512,7 +566,10 @@ pub(super) fn method<'a>(row: &'a Method, metadata: &'a Metadata) -> MethodView<
 }
 
 fn movement(id: Id, expanded: Option<&Expanded>) -> Expandable<BalanceTransactionView> {
-    match expanded.and_then(|e| e.balance_transaction.as_ref()).filter(|row| row.id == id) {
+    match expanded
+        .and_then(|e| e.balance_transaction.as_ref())
+        .filter(|row| row.id == id)
+    {
         Some(row) => Expandable::Object(Box::new(balance_transaction(row))),
         None => Expandable::Id(id.named(BalanceTransaction::PREFIX)),
     }
