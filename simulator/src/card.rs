@@ -286,7 +286,7 @@ fn passes_luhn(number: &str) -> bool {
             _ => digit,
         };
     }
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 const fn reason(code: &'static str, decline_code: &'static str) -> Reason {

@@ -184,6 +184,16 @@ impl Op<'_> {
         }
     }
 
+    /// The cardholder has everything back: there is nothing left to ask.
+    pub fn close_inquiries(&mut self, disputes: &[Id]) {
+        for id in disputes {
+            if let Some(dispute) = self.store.disputes.get(*id).filter(|dispute| dispute.inquiry).cloned() {
+                // Refused only when it is closed already.
+                let _ = self.advance(&dispute, Advance::Win);
+            }
+        }
+    }
+
     /// Nobody answered in time.
     pub fn evidence_due(&mut self, id: Id) {
         let Some(dispute) = self

@@ -356,11 +356,14 @@ impl Op<'_> {
         let mut charge = charge.clone();
         charge.amount_refunded += amount;
         charge.refunds.push(id);
-        let charge_id = charge.id;
+        let (charge_id, left, disputes) = (charge.id, charge.refundable(), charge.disputes.clone());
         self.store.put(Record::Refund(Arc::new(refund)));
         self.put_charge(charge);
         self.event("refund.created", ObjectRef::Refund(id));
         self.event("charge.refunded", ObjectRef::Charge(charge_id));
+        if left == 0 {
+            self.close_inquiries(&disputes);
+        }
         match aftermath {
             Aftermath::RefundPends => self
                 .store

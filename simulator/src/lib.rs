@@ -88,7 +88,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
     let _lock = lock_directory(&options.dir)?;
 
     let (publish, owed) = mpsc::unbounded_channel();
-    let mut store = Store::new();
+    let mut store = Store::default();
     let (log, writer) = {
         let publish = publish.clone();
         let path = options.dir.join("simulator.log");

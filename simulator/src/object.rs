@@ -433,55 +433,63 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-/// String pairs in the order given: a map this small is a list.
+/// String pairs in the order given: a map this small is a list. Copies share it until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata(Vec<(Box<str>, Box<str>)>);
+pub struct Metadata(Option<Arc<Pairs>>);
+
+type Pairs = Vec<(Box<str>, Box<str>)>;
 
 impl Metadata {
     /// No pairs.
-    pub const EMPTY: Self = Self(Vec::new());
+    pub const EMPTY: Self = Self(None);
 
     /// Value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(k, _)| &**k == key).map(|(_, value)| &**value)
+        self.pairs().find(|(k, _)| &**k == key).map(|(_, value)| &**value)
     }
 
     /// Sets a key; an empty value removes it, as on the wire.
     pub fn set(&mut self, key: &str, value: &str) {
-        self.0.retain(|(k, _)| &**k != key);
+        let pairs = Arc::make_mut(self.0.get_or_insert_default());
+        pairs.retain(|(k, _)| &**k != key);
         if !value.is_empty() {
-            self.0.push((key.into(), value.into()));
+            pairs.reserve_exact(1);
+            pairs.push((key.into(), value.into()));
         }
     }
 
     /// Whether it has no pair.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs().next().is_none()
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = &(Box<str>, Box<str>)> {
+        self.0.iter().flat_map(|pairs| pairs.iter())
     }
 }
 
 impl Serialize for Metadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+        serializer.collect_map(self.pairs().map(|(key, value)| (key, value)))
     }
 }
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
             type Value = Metadata;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of strings")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Metadata(pairs))
+                Ok(Metadata((!pairs.is_empty()).then(|| Arc::new(pairs))))
             }
         }
-        deserializer.deserialize_map(Pairs)
+        deserializer.deserialize_map(Reader)
     }
 }

@@ -181,9 +181,9 @@ impl Balance {
     }
 }
 
-impl Store {
+impl Default for Store {
     /// An empty state, ready to replay a log into.
-    pub fn new() -> Self {
+    fn default() -> Self {
         fn table<T>() -> Table<T> {
             Table { rows: Vec::new() }
         }
@@ -211,7 +211,9 @@ impl Store {
             outgoing: Vec::new(),
         }
     }
+}
 
+impl Store {
     /// Ends the replay: from now on changes go to `log`. Gives the deliveries that were still owed.
     pub fn attach(&mut self, log: Log) -> Vec<Outgoing> {
         self.log = Some(log);

@@ -1,6 +1,7 @@
 //! The dispute object. `amount` is what is contested; what moved is in `balance_transactions`.
 
-use super::payment::{self, BalanceTransactionView, ChargeView, IntentView};
+use super::money::{self, BalanceTransactionView};
+use super::payment::{self, ChargeView, IntentView};
 use super::{Empty, Expandable, Site};
 use crate::dispute::awaits_response;
 use crate::id::Named;
@@ -49,7 +50,7 @@ pub(super) fn dispute<'a>(row: &'a Dispute, expanded: Option<&'a Expanded>, site
         balance_transactions: row
             .movements
             .iter()
-            .map(|movement| payment::balance_transaction(movement))
+            .map(|movement| money::balance_transaction(movement))
             .collect(),
         charge: match expanded.and_then(|expanded| expanded.charge.as_ref()) {
             Some(charge) => Expandable::Object(Box::new(payment::charge(charge, None, site))),

@@ -3,7 +3,17 @@
 //! Rendering happens outside the lock, from snapshots. Must never read the clock or the state: the same snapshot always gives the
 //! same bytes, which is what makes a replayed answer equal to the first.
 
+/// A nested part of an object, written as it looks on the wire.
+macro_rules! part {
+    ($name:ident$(<$life:lifetime>)? { $($(#[$meta:meta])* $field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Serialize)]
+        struct $name$(<$life>)? { $($(#[$meta])* $field: $type),* }
+    };
+}
+
+mod card;
 mod dispute;
+mod money;
 mod payment;
 
 use crate::id::Named;
@@ -89,9 +99,9 @@ fn write(
     match object {
         Object::Intent(row) => serde_json::to_writer(body, &payment::intent(row, expanded, site)),
         Object::Charge(row) => serde_json::to_writer(body, &payment::charge(row, expanded, site)),
-        Object::Refund(row) => serde_json::to_writer(body, &payment::refund(row, expanded, site)),
-        Object::BalanceTransaction(row) => serde_json::to_writer(body, &payment::balance_transaction(row)),
-        Object::Method(row) => serde_json::to_writer(body, &payment::method(&row.method, &row.metadata)),
+        Object::Refund(row) => serde_json::to_writer(body, &money::refund(row, expanded, site)),
+        Object::BalanceTransaction(row) => serde_json::to_writer(body, &money::balance_transaction(row)),
+        Object::Method(row) => serde_json::to_writer(body, &card::method(&row.method, &row.metadata)),
         Object::Dispute(row) => serde_json::to_writer(body, &dispute::dispute(row, expanded, site)),
         Object::FraudWarning(row) => serde_json::to_writer(
             body,
@@ -133,6 +143,9 @@ pub(crate) fn name(reference: ObjectRef) -> Named {
         ObjectRef::Endpoint(id) => id.named(Endpoint::PREFIX),
     }
 }
+
+/// A field that is always null here.
+pub(crate) type Null = Option<()>;
 
 /// `{}`
 #[derive(Serialize)]

@@ -120,6 +120,22 @@ async fn an_inquiry_moves_no_money_until_it_escalates() {
 }
 
 #[tokio::test]
+async fn a_full_refund_closes_an_inquiry() {
+    let simulator = Simulator::start().await;
+    let intent = simulator.pay("pm_card_createDisputeInquiry").await.body;
+    let payment = text(&intent["id"]);
+    simulator.dispute(payment, "warning_needs_response").await;
+    simulator
+        .post("/v1/refunds", &format!("payment_intent={payment}&amount=400"))
+        .await;
+    simulator.dispute(payment, "warning_needs_response").await;
+    simulator
+        .post("/v1/refunds", &format!("payment_intent={payment}"))
+        .await;
+    assert_eq!(moved(&simulator.dispute(payment, "warning_closed").await), []);
+}
+
+#[tokio::test]
 async fn warnings_and_multiple_disputes() {
     let simulator = Simulator::start().await;
     let warned = simulator.pay("pm_card_createIssuerFraudRecord").await.body;

@@ -48,7 +48,10 @@ async fn state_keys_timers_and_clock_survive_both_ends() {
             .try_post("/v1/payment_intents", PAY, Some("a"))
             .await
             .expect("answered");
-        assert_eq!((again.text, again.headers["idempotent-replayed"].as_bytes()), (first.text, &b"true"[..]));
+        assert_eq!(
+            (again.text, again.headers["idempotent-replayed"].as_bytes()),
+            (first.text, &b"true"[..])
+        );
         let form = PAY.replace("visa", "visa_chargeDeclined");
         let again = simulator
             .try_post("/v1/payment_intents", &form, Some("b"))
