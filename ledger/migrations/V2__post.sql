@@ -208,9 +208,12 @@ DECLARE
     opened bigint;
 BEGIN
     INSERT INTO ledger.account (book_id, account, currency, number, normal_side, overdraft)
-    SELECT p_book, n.account, right(n.account, 3), left(n.account, 4), c.normal_side, c.overdraft
+    SELECT b.book_id, n.account, k.currency, left(n.account, 4), c.normal_side, c.overdraft
     FROM (SELECT DISTINCT u.account COLLATE "C" AS account FROM unnest(p_accounts) AS u(account)) AS n
-    LEFT JOIN ledger.chart c ON c.number = left(n.account, 4) -- a number without a chart entry fails NOT NULL
+    -- What these do not find stays NULL and fails NOT NULL.
+    LEFT JOIN ledger.book b ON b.book_id = p_book
+    LEFT JOIN ledger.chart c ON c.number = left(n.account, 4)
+    LEFT JOIN ledger.currency k ON k.currency = right(n.account, 3)
     ORDER BY n.account
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS opened = ROW_COUNT;

@@ -1,0 +1,364 @@
+//! The commit path by itself: the same payment written three ways on the same schema, same server, same run.
+//!
+//! A payment is: its row, which is also the idempotency record (a 16-byte digest, unique) and the outbox record (the
+//! time-ordered key is the cursor); a journal of three lines; three counters.
+//!
+//! * **naive**: a transaction per payment as a competent team writes it: prepared statements, a pool, accounts locked in
+//!   sorted order, read, checked, then written.
+//! * **call**: one stored call per payment through the ledger's own write path.
+//! * **group N**: group commit with N writers.
+//!
+//! Callers are closed loops: each waits for its answer before it sends the next. Every run has a fresh copy of the same
+//! database, starts after a checkpoint, and ends with the books verified.
+
+mod ways;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use hdrhistogram::Histogram;
+use ledger::{AccountName, BookId, Chart, Currency};
+use tokio_postgres::{Client, Config, NoTls};
+
+use ways::Way;
+
+/// `loadtest bench ledger --database-url postgres://postgres@localhost/postgres --seconds 5 --json ledger.json`
+#[derive(clap::Args)]
+pub struct Args {
+    /// A server on which a scratch database may be created; its role must be a superuser
+    #[arg(long, env = "DATABASE_URL")]
+    database_url: String,
+    /// Length of one measured run
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Numbers of concurrent callers
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 256])]
+    callers: Vec<usize>,
+    /// Accounts in the uniform load, three to a book
+    #[arg(long, default_value_t = 10_000)]
+    accounts: usize,
+    /// Runs per figure; the median is shown
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+    /// Connections of the ways that use a pool
+    #[arg(long, default_value_t = 32)]
+    pool: usize,
+    /// Ways to measure
+    #[arg(long, value_delimiter = ',', default_values_t = Way::all())]
+    ways: Vec<Way>,
+    /// Write all figures here as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Where payments go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Load {
+    /// Spread evenly over all books.
+    Uniform,
+    /// All to one merchant: its receivable, payable and fee account are in every payment.
+    Hot,
+}
+
+/// The figures of one run.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+struct Figures {
+    payments_per_s: f64,
+    p50_us: u64,
+    p99_us: u64,
+    server_cpu_us: f64,
+    client_cpu_us: f64,
+    wal_bytes: f64,
+}
+
+#[derive(serde::Serialize)]
+struct Row {
+    way: String,
+    load: Load,
+    callers: usize,
+    median: Figures,
+    payments_per_s: Vec<f64>,
+}
+
+/// A book of the load with its accounts, made once.
+pub(crate) struct Merchant {
+    pub(crate) book: BookId,
+    pub(crate) receivable: AccountName,
+    pub(crate) pending: AccountName,
+    pub(crate) fee: AccountName,
+}
+
+/// Runs the whole table and prints it.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let config: Config = args.database_url.parse().context("--database-url")?;
+    let admin = connect(&config).await?;
+    let scratch = Scratch { config, template: format!("counterfoil_bench_{}", std::process::id()) };
+    let outcome = measure(&args, &admin, &scratch).await;
+    scratch.drop(&admin, &scratch.copy()).await?;
+    scratch.drop(&admin, &scratch.template).await?;
+    let rows = outcome?;
+    print_table(&rows);
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&rows)?).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<Vec<Row>> {
+    admin.batch_execute(&format!("CREATE DATABASE {}", scratch.template)).await?;
+    let merchants = Arc::new(seed(&scratch.config_of(&scratch.template), args.accounts.div_ceil(3).max(1)).await?);
+    let mut runs: BTreeMap<(Load, usize, usize), Vec<Figures>> = BTreeMap::new();
+    // Repeats outermost: a slow minute of the machine falls on all ways alike.
+    for repeat in 0..args.repeats.max(1) {
+        for load in [Load::Uniform, Load::Hot] {
+            for &callers in &args.callers {
+                for (i, way) in args.ways.iter().enumerate() {
+                    let figures = one_run(args, admin, scratch, &merchants, load, callers, *way)
+                        .await
+                        .with_context(|| format!("{way}, {load:?}, {callers} callers"))?;
+                    eprintln!(
+                        "{}/{} {load:?} {callers} callers, {way}: {:.0}/s",
+                        repeat + 1,
+                        args.repeats,
+                        figures.payments_per_s
+                    );
+                    runs.entry((load, callers, i)).or_default().push(figures);
+                }
+            }
+        }
+    }
+    Ok(runs
+        .into_iter()
+        .map(|((load, callers, way), mut figures)| {
+            figures.sort_by(|a, b| a.payments_per_s.total_cmp(&b.payments_per_s));
+            Row {
+                way: args.ways[way].to_string(),
+                load,
+                callers,
+                median: figures[figures.len() / 2],
+                payments_per_s: figures.iter().map(|f| f.payments_per_s).collect(),
+            }
+        })
+        .collect())
+}
+
+async fn one_run(
+    args: &Args,
+    admin: &Client,
+    scratch: &Scratch,
+    merchants: &Arc<Vec<Merchant>>,
+    load: Load,
+    callers: usize,
+    way: Way,
+) -> anyhow::Result<Figures> {
+    let name = scratch.copy();
+    scratch.drop(admin, &name).await?;
+    admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template)).await?;
+    let config = scratch.config_of(&name);
+    let mut observer = connect(&config).await?;
+    let server = Server::of(&observer).await?;
+    let payer = Arc::new(way.start(&config, args.pool.min(callers)).await?);
+    let books = match load {
+        Load::Uniform => merchants.len(),
+        Load::Hot => 1,
+    };
+    observer.batch_execute("CHECKPOINT").await?;
+
+    let warm_until = Instant::now() + Duration::from_millis(300);
+    drive(&payer, merchants, books, callers, warm_until).await?;
+    let lsn: String = observer.query_one("SELECT pg_current_wal_lsn()::text", &[]).await?.try_get(0)?;
+    let (server_before, client_before) = (server.cpu(), own_cpu());
+    let begun = Instant::now();
+    let latencies = drive(&payer, merchants, books, callers, begun + Duration::from_secs(args.seconds)).await?;
+    let elapsed = begun.elapsed();
+    let (server_cpu, client_cpu) = (server.cpu() - server_before, own_cpu() - client_before);
+    let wal: i64 = observer
+        .query_one("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::text::pg_lsn)::bigint", &[&lsn])
+        .await?
+        .try_get(0)?;
+    payer.stop().await;
+
+    let report = ledger::verify::verify(&mut observer, |_| {}).await?;
+    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
+    let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
+    ensure!(unbooked == 0, "{unbooked} payments without their journal");
+    let n = latencies.len();
+    ensure!(n > 0, "no payment was made");
+    Ok(Figures {
+        payments_per_s: n as f64 / elapsed.as_secs_f64(),
+        p50_us: latencies.value_at_quantile(0.5),
+        p99_us: latencies.value_at_quantile(0.99),
+        server_cpu_us: server_cpu.as_secs_f64() * 1e6 / n as f64,
+        client_cpu_us: client_cpu.as_secs_f64() * 1e6 / n as f64,
+        wal_bytes: wal as f64 / n as f64,
+    })
+}
+
+/// All callers in closed loops until the time is over; latencies in microseconds.
+async fn drive(
+    payer: &Arc<ways::Payer>,
+    merchants: &Arc<Vec<Merchant>>,
+    books: usize,
+    callers: usize,
+    until: Instant,
+) -> anyhow::Result<Histogram<u64>> {
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (payer, merchants) = (Arc::clone(payer), Arc::clone(merchants));
+            tokio::spawn(async move {
+                let mut latencies = Histogram::<u64>::new(3)?;
+                while Instant::now() < until {
+                    let merchant = &merchants[rand::random_range(0..books)];
+                    let begun = Instant::now();
+                    payer.pay(merchant, rand::random_range(100..100_000)).await?;
+                    latencies.record(begun.elapsed().as_micros() as u64)?;
+                }
+                anyhow::Ok(latencies)
+            })
+        })
+        .collect();
+    let mut all = Histogram::new(3)?;
+    for task in tasks {
+        all.add(task.await??)?;
+    }
+    Ok(all)
+}
+
+/// Books, accounts and the bench's own table, once; every run works on a copy.
+async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
+    let mut client = connect(config).await?;
+    ledger::migrate(&mut client).await?;
+    client.batch_execute(ways::SCHEMA).await?;
+    let receivable = AccountName::new(Chart::AcquirerReceivable, Some("acme"), Currency::USD)?;
+    let pending = AccountName::of(Chart::MerchantPending, Currency::USD);
+    let fee = AccountName::of(Chart::PlatformFeeRevenue, Currency::USD);
+    let tx = client.transaction().await?;
+    let mut merchants = Vec::with_capacity(books);
+    for i in 0..books {
+        let book = ledger::open_book(&tx, &format!("acct_{i}"), "bench").await?;
+        ledger::open(&tx, book, &[receivable.clone(), pending.clone(), fee.clone()]).await?;
+        merchants.push(Merchant {
+            book,
+            receivable: receivable.clone(),
+            pending: pending.clone(),
+            fee: fee.clone(),
+        });
+    }
+    tx.commit().await?;
+    client.batch_execute("VACUUM ANALYZE").await?;
+    Ok(merchants)
+}
+
+struct Scratch {
+    config: Config,
+    template: String,
+}
+
+impl Scratch {
+    fn copy(&self) -> String {
+        format!("{}_run", self.template)
+    }
+
+    fn config_of(&self, database: &str) -> Config {
+        let mut config = self.config.clone();
+        config.dbname(database);
+        config
+    }
+
+    async fn drop(&self, admin: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await
+    }
+}
+
+pub(crate) async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(async move {
+        let _ = connection.await; // ends when its client is dropped
+    });
+    Ok(client)
+}
+
+/// The server's processes on this machine, found through the parent of a backend.
+struct Server {
+    postmaster: Option<u32>,
+}
+
+impl Server {
+    async fn of(client: &Client) -> Result<Server, tokio_postgres::Error> {
+        let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+        Ok(Server { postmaster: stat(backend.unsigned_abs()).map(|s| s.parent) })
+    }
+
+    /// Processor time of the server with its children, ended ones too; zero when it runs elsewhere.
+    fn cpu(&self) -> Duration {
+        let Some(postmaster) = self.postmaster else { return Duration::ZERO };
+        let own = stat(postmaster).map(|s| s.own + s.ended_children).unwrap_or_default();
+        let children = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            stat(pid).filter(|s| s.parent == postmaster).map(|s| s.own)
+        });
+        own + children.sum::<Duration>()
+    }
+}
+
+struct Stat {
+    parent: u32,
+    own: Duration,
+    ended_children: Duration,
+}
+
+/// The fields of /proc/PID/stat that matter here, see proc(5).
+fn stat(pid: u32) -> Option<Stat> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    // One tick is 10 ms on every Linux that matters (USER_HZ is part of its ABI).
+    let ticks = |i: usize| Some(Duration::from_millis(10 * fields.get(i)?.parse::<u64>().ok()?));
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        own: ticks(11)? + ticks(12)?,
+        ended_children: ticks(13)? + ticks(14)?,
+    })
+}
+
+fn own_cpu() -> Duration {
+    stat(std::process::id()).map(|s| s.own).unwrap_or_default()
+}
+
+fn print_table(rows: &[Row]) {
+    let mut out = std::io::stdout().lock();
+    let mut group = None;
+    for row in rows {
+        if group != Some((row.load, row.callers)) {
+            group = Some((row.load, row.callers));
+            let _ = writeln!(
+                out,
+                "\n{:?}, {} callers\n{:<10} {:>12} {:>8} {:>9} {:>9} {:>11} {:>11} {:>8}",
+                row.load, row.callers, "way", "payments/s", "x naive", "p50 us", "p99 us", "server us", "client us", "WAL B"
+            );
+        }
+        let naive = rows.iter().find(|r| r.way == "naive" && r.load == row.load && r.callers == row.callers);
+        let ratio = naive.map(|n| format!("{:.1}", row.median.payments_per_s / n.median.payments_per_s));
+        let m = &row.median;
+        let _ = writeln!(
+            out,
+            "{:<10} {:>12.0} {:>8} {:>9} {:>9} {:>11.1} {:>11.1} {:>8.0}",
+            row.way,
+            m.payments_per_s,
+            ratio.unwrap_or_default(),
+            m.p50_us,
+            m.p99_us,
+            m.server_cpu_us,
+            m.client_cpu_us,
+            m.wal_bytes
+        );
+    }
+}
+
+const UNBOOKED: &str = "
+    SELECT count(*) FROM bench.payment p FULL JOIN ledger.journal j ON j.book_id = p.book_id AND j.journal_id = p.payment_id
+    WHERE p.payment_id IS NULL OR j.journal_id IS NULL OR p.amount <> j.amount[1]";

@@ -1,0 +1,305 @@
+//! The ways of writing a payment. All write the same rows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, bail, ensure};
+use jiff::Timestamp;
+use ledger::JournalCode;
+use ledger::group::{Batch, Failure, GroupCommitter, Options, Pass};
+use ledger::journal::{Draft, Journal};
+use ledger::post::{Arguments, admit, post};
+use tokio::sync::{Mutex, mpsc};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Statement};
+use uuid::Uuid;
+
+use super::{Merchant, connect};
+
+/// How payments are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// One transaction per payment, several round trips.
+    Naive,
+    /// One stored call per payment.
+    Call,
+    /// Group commit with this many writers.
+    Group(usize),
+}
+
+impl Way {
+    pub fn all() -> Vec<Way> {
+        vec![Way::Naive, Way::Call, Way::Group(1), Way::Group(2), Way::Group(3), Way::Group(4)]
+    }
+
+    pub async fn start(self, config: &Config, pool: usize) -> anyhow::Result<Payer> {
+        Ok(match self {
+            Way::Naive => {
+                let pool = Pool::new(config, pool).await?;
+                Payer::Naive(pool)
+            }
+            Way::Call => Payer::Call(Pool::new(config, pool).await?),
+            Way::Group(writers) => {
+                let options = Options { writers, ..Options::default() };
+                Payer::Group(GroupCommitter::start(Payments, config.clone(), options))
+            }
+        })
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Naive => f.write_str("naive"),
+            Way::Call => f.write_str("call"),
+            Way::Group(writers) => write!(f, "group-{writers}"),
+        }
+    }
+}
+
+impl FromStr for Way {
+    type Err = anyhow::Error;
+
+    fn from_str(s: &str) -> anyhow::Result<Way> {
+        Ok(match s {
+            "naive" => Way::Naive,
+            "call" => Way::Call,
+            _ => match s.strip_prefix("group-").map(str::parse) {
+                Some(Ok(writers)) => Way::Group(writers),
+                _ => bail!("naive, call or group-N"),
+            },
+        })
+    }
+}
+
+/// A way, connected.
+pub enum Payer {
+    Naive(Pool),
+    Call(Pool),
+    Group(GroupCommitter<Payments>),
+}
+
+/// What every way writes.
+pub struct Payment {
+    key: [u8; 16],
+    amount: i64,
+    journal: Journal,
+}
+
+impl Payment {
+    fn new(to: &Merchant, amount: i64) -> anyhow::Result<Payment> {
+        let fee = amount / 50 + 1;
+        let journal = Draft::new(to.book, JournalCode::J03, Timestamp::now())
+            .id(Uuid::now_v7())
+            .debit(to.receivable.clone(), amount)
+            .credit(to.pending.clone(), amount - fee)
+            .credit(to.fee.clone(), fee)
+            .balance()?;
+        Ok(Payment { key: rand::random(), amount, journal })
+    }
+}
+
+impl Payer {
+    /// One payment; returns after its commit.
+    pub async fn pay(&self, to: &Merchant, amount: i64) -> anyhow::Result<()> {
+        let payment = Payment::new(to, amount)?;
+        match self {
+            Payer::Naive(pool) => pool.with(async |c| c.naive(&payment).await).await,
+            Payer::Call(pool) => pool.with(async |c| c.call(&payment).await).await,
+            Payer::Group(committer) => {
+                ensure!(committer.submit(payment).await?, "a fresh key was taken for a used one");
+                Ok(())
+            }
+        }
+    }
+
+    pub async fn stop(&self) {
+        if let Payer::Group(committer) = self {
+            committer.shutdown().await;
+        }
+    }
+}
+
+/// The bench's unit of group commit.
+pub struct Payments;
+
+impl Batch for Payments {
+    type Unit = Payment;
+    /// Whether the payment is new; `false` is a replay of its key.
+    type Answer = bool;
+
+    async fn commit(&self, tx: &Client, units: &mut [Payment], pass: Pass) -> Result<Vec<bool>, Failure> {
+        if pass == Pass::Optimistic {
+            return match pay(tx, units).await {
+                Ok(()) => Ok(vec![true; units.len()]),
+                Err(e) if e.code().is_some_and(|c| c.code().starts_with("23") || c.code().starts_with("LG")) => {
+                    Err(Failure::NeedsCare)
+                }
+                Err(e) => Err(e.into()),
+            };
+        }
+        let (ids, books, keys, amounts) = columns(units);
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&ids, Type::UUID_ARRAY),
+            (&books, Type::INT8_ARRAY),
+            (&keys, Type::BYTEA_ARRAY),
+            (&amounts, Type::INT8_ARRAY),
+        ];
+        let fresh: Vec<Uuid> = tx.query_typed(INSERT_FRESH, &params).await?.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?;
+        let groups: Vec<Vec<&Journal>> =
+            units.iter().filter(|u| fresh.contains(&u.journal.id())).map(|u| vec![&u.journal]).collect();
+        if admit(tx, &groups).await?.iter().any(Result::is_err) {
+            return Err(Failure::NeedsCare); // this load never takes money from an account
+        }
+        post(tx, &groups.concat()).await?;
+        Ok(units.iter().map(|u| fresh.contains(&u.journal.id())).collect())
+    }
+
+    fn one_flight(&self, pass: Pass) -> bool {
+        pass == Pass::Optimistic
+    }
+}
+
+/// One call for any number of payments: `bench.pay`, which posts through `ledger.post`.
+async fn pay(client: &Client, payments: &[Payment]) -> Result<(), tokio_postgres::Error> {
+    let (_, _, keys, amounts) = columns(payments);
+    let arguments = Arguments::new(payments.iter().map(|p| &p.journal));
+    let mut params: Vec<(&(dyn ToSql + Sync), Type)> = arguments.typed().to_vec();
+    params.push((&keys, Type::BYTEA_ARRAY));
+    params.push((&amounts, Type::INT8_ARRAY));
+    client.execute_typed(PAY, &params).await.map(drop)
+}
+
+fn columns(payments: &[Payment]) -> (Vec<Uuid>, Vec<i64>, Vec<&[u8]>, Vec<i64>) {
+    (
+        payments.iter().map(|p| p.journal.id()).collect(),
+        payments.iter().map(|p| p.journal.book().0).collect(),
+        payments.iter().map(|p| &p.key[..]).collect(),
+        payments.iter().map(|p| p.amount).collect(),
+    )
+}
+
+/// Connections lent out one at a time.
+pub struct Pool {
+    idle: Mutex<mpsc::Receiver<Connection>>,
+    back: mpsc::Sender<Connection>,
+}
+
+impl Pool {
+    async fn new(config: &Config, size: usize) -> anyhow::Result<Pool> {
+        let (back, idle) = mpsc::channel(size.max(1));
+        for _ in 0..size.max(1) {
+            back.try_send(Connection::new(config).await?).ok().context("the pool has room for all")?;
+        }
+        Ok(Pool { idle: Mutex::new(idle), back })
+    }
+
+    async fn with(&self, work: impl AsyncFnOnce(&mut Connection) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut connection = self.idle.lock().await.recv().await.context("the pool owns its sender")?;
+        let outcome = work(&mut connection).await;
+        self.back.try_send(connection).ok().context("the pool has room for all")?;
+        outcome
+    }
+}
+
+/// A connection with the naive way's prepared statements.
+pub struct Connection {
+    client: Client,
+    payment: Statement,
+    lock: Statement,
+    journal: Statement,
+    update: Statement,
+}
+
+impl Connection {
+    async fn new(config: &Config) -> Result<Connection, tokio_postgres::Error> {
+        let client = connect(config).await?;
+        Ok(Connection {
+            payment: client.prepare(NAIVE_PAYMENT).await?,
+            lock: client.prepare(NAIVE_LOCK).await?,
+            journal: client.prepare(NAIVE_JOURNAL).await?,
+            update: client.prepare(NAIVE_UPDATE).await?,
+            client,
+        })
+    }
+
+    async fn call(&mut self, payment: &Payment) -> anyhow::Result<()> {
+        Ok(pay(&self.client, std::slice::from_ref(payment)).await?)
+    }
+
+    /// Eight round trips: begin, payment, lock, journal, three counters, commit.
+    async fn naive(&mut self, payment: &Payment) -> anyhow::Result<()> {
+        let j = &payment.journal;
+        let tx = self.client.transaction().await?;
+        let inserted =
+            tx.execute(&self.payment, &[&j.book().0, &j.id(), &&payment.key[..], &payment.amount]).await?;
+        ensure!(inserted == 1, "a fresh key was taken for a used one");
+        let names: Vec<&str> = j.lines().iter().map(|l| l.account.as_str()).collect();
+        let accounts = tx.query(&self.lock, &[&j.book().0, &names]).await?;
+        ensure!(accounts.len() == names.len() && accounts.iter().all(|a| a.get::<_, &str>("status") == "open"));
+        let kinds: Vec<i8> = j.lines().iter().map(|l| l.kind.letter() as i8).collect();
+        let amounts: Vec<i64> = j.lines().iter().map(|l| l.amount).collect();
+        tx.execute(
+            &self.journal,
+            &[&j.book().0, &j.id(), &j.code().as_str(), &j.effective_at(), &names, &kinds, &amounts],
+        )
+        .await?;
+        for line in j.lines() {
+            let (debit, credit) = if line.kind.letter() == 'D' { (line.amount, 0) } else { (0, line.amount) };
+            tx.execute(&self.update, &[&j.book().0, &line.account.as_str(), &debit, &credit]).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// The bench's own table and its one call.
+pub const SCHEMA: &str = r#"
+CREATE SCHEMA bench;
+CREATE TABLE bench.payment (
+    book_id    bigint NOT NULL,
+    payment_id uuid NOT NULL,
+    idem_key   bytea NOT NULL,
+    amount     bigint NOT NULL,
+    version    integer NOT NULL DEFAULT 1,
+    status     text COLLATE "C" NOT NULL DEFAULT 'captured',
+    currency   text COLLATE "C" NOT NULL DEFAULT 'usd',
+    PRIMARY KEY (book_id, payment_id)
+);
+CREATE UNIQUE INDEX payment_idem_key ON bench.payment (idem_key);
+CREATE FUNCTION bench.pay(
+    p_book bigint[], p_journal uuid[], p_code text[], p_effective timestamptz[], p_reference text[],
+    p_link uuid[], p_reverses uuid[], p_key bytea[], p_memo jsonb[],
+    p_account text[], p_kind text[], p_amount text[], p_hold uuid[], p_expires timestamptz[], p_closes boolean[],
+    p_idem_key bytea[], p_total bigint[])
+RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    INSERT INTO bench.payment (book_id, payment_id, idem_key, amount)
+    SELECT * FROM unnest(p_book, p_journal, p_idem_key, p_total);
+    PERFORM ledger.post(p_book, p_journal, p_code, p_effective, p_reference, p_link, p_reverses, p_key, p_memo,
+                        p_account, p_kind, p_amount, p_hold, p_expires, p_closes);
+END
+$$;
+"#;
+
+const PAY: &str =
+    "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+
+const INSERT_FRESH: &str = "
+    INSERT INTO bench.payment (payment_id, book_id, idem_key, amount) SELECT * FROM unnest($1, $2, $3, $4)
+    ON CONFLICT (idem_key) DO NOTHING RETURNING payment_id";
+
+const NAIVE_PAYMENT: &str = "
+    INSERT INTO bench.payment (book_id, payment_id, idem_key, amount) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (idem_key) DO NOTHING";
+
+const NAIVE_LOCK: &str = "
+    SELECT account, status, debits_posted, credits_posted FROM ledger.account
+    WHERE book_id = $1 AND account = ANY($2) ORDER BY account FOR NO KEY UPDATE";
+
+const NAIVE_JOURNAL: &str = "
+    INSERT INTO ledger.journal (book_id, journal_id, code, effective_at, account, kind, amount)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const NAIVE_UPDATE: &str = "
+    UPDATE ledger.account SET debits_posted = debits_posted + $3, credits_posted = credits_posted + $4
+    WHERE book_id = $1 AND account = $2";
