@@ -55,8 +55,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let shutdown = Shutdown::listen()?;
     let folder = Folder::claim(&args.dir)?;
     log::to_file(&folder.path("log.jsonl"), "info")?;
-    let api_listener = bind(args.api_port)?;
-    let ops_listener = bind(args.ops_port)?;
+    let api_listener = folder.bind("api", args.api_port)?;
+    let ops_listener = folder.bind("ops", args.ops_port)?;
     let api_url = format!("https://{}", api_listener.local_addr()?);
     let ops_url = format!("https://{}", ops_listener.local_addr()?);
 
@@ -223,6 +223,26 @@ impl Folder {
         self.dir.join(name)
     }
 
+    /// Listens on this port of 127.0.0.1. 0 is the port of last time if it is still free, so that clients and the acquirer's
+    /// webhooks find us again after a restart, else any.
+    fn bind(&self, name: &str, port: u16) -> Result<TcpListener> {
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let note = self.path(&format!("{name}.port"));
+        if port != 0 {
+            return edge::bind(address(port))
+                .with_context(|| format!("listening on {} (in use? port 0 picks a free one)", address(port)));
+        }
+        let last = fs::read_to_string(&note)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0);
+        let listener = edge::bind(address(last))
+            .or_else(|_| edge::bind(address(0)))
+            .context("listening on 127.0.0.1")?;
+        files::replace(&note, listener.local_addr()?.port().to_string().as_bytes(), 0o600)?;
+        Ok(listener)
+    }
+
     /// `dev.json` exists while its addresses answer.
     fn forget_announcement(&self) {
         let _ = fs::remove_file(self.path("dev.json"));
@@ -372,12 +392,6 @@ Stop with Ctrl-C; data stays.
 "
         )
     }
-}
-
-fn bind(port: u16) -> Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    edge::bind(address)
-        .with_context(|| format!("listening on {address} (is something else using it? port 0 picks a free one)"))
 }
 
 fn random(prefix: &str) -> String {
