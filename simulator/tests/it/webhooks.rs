@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio_rustls::TlsAcceptor;
 
 const SECRET: &str = "whsec_of_the_test";
 
@@ -23,14 +24,19 @@ struct Receiver {
 
 impl Receiver {
     async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let url = format!("http://{}/hook", listener.local_addr().expect("address"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/hook", listener.local_addr().expect("address"));
         let got = Arc::new(Mutex::new(Vec::new()));
         let status = Arc::new(Mutex::new(StatusCode::OK));
         let (keeps, answers) = (got.clone(), status.clone());
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (keeps, answers) = (keeps.clone(), answers.clone());
+                let (keeps, answers, tls) = (keeps.clone(), answers.clone(), tls.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (keeps, answers) = (keeps.clone(), answers.clone());
                     async move {
@@ -42,7 +48,16 @@ impl Receiver {
                         Ok::<_, hyper::Error>(response)
                     }
                 });
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service));
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(async move {
+                    match tls {
+                        None => http.serve_connection(TokioIo::new(tcp), service).await,
+                        Some(tls) => match tls.accept(tcp).await {
+                            Ok(tcp) => http.serve_connection(TokioIo::new(tcp), service).await,
+                            Err(_) => Ok(()),
+                        },
+                    }
+                });
             }
         });
         Self { url, got, status }
@@ -182,4 +197,69 @@ async fn webhook_faults_drop_duplicate_and_reorder() {
         ]
     );
     assert_eq!(events[0]["id"], events[1]["id"]);
+}
+
+/// A new authority's PEM and a server for 127.0.0.1 that it vouches for.
+fn authority() -> (String, TlsAcceptor) {
+    let key = rcgen::KeyPair::generate().expect("key");
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = ca.self_signed(&key).expect("self-signed").pem();
+    let issuer = rcgen::Issuer::new(ca, key);
+    let leaf_key = rcgen::KeyPair::generate().expect("key");
+    let leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).expect("parameters");
+    let leaf = leaf.signed_by(&leaf_key, &issuer).expect("signed");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let private = rustls::pki_types::PrivateKeyDer::try_from(leaf_key.serialize_der()).expect("PKCS #8");
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], private)
+        .expect("certificate");
+    (pem, TlsAcceptor::from(Arc::new(server)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn https_needs_the_given_authority() {
+    let (pem, ours) = authority();
+    let (_, foreign) = authority();
+    let (trusted, untrusted) = (
+        Receiver::start_with(Some(ours)).await,
+        Receiver::start_with(Some(foreign)).await,
+    );
+    let dir = std::env::temp_dir().join(format!("simulator-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&dir).expect("directory");
+    let ca = dir.join("ca.pem");
+    std::fs::write(&ca, pem).expect("written");
+    let ca = ca.to_str().expect("UTF-8");
+    let simulator = Simulator::start_in(
+        &dir,
+        &[
+            "--webhook-ca",
+            ca,
+            "--webhook-url",
+            &untrusted.url,
+            "--webhook-secret",
+            SECRET,
+        ],
+    )
+    .await;
+    simulator
+        .admin(
+            "/admin/webhook_endpoints",
+            json!({ "url": trusted.url, "secret": SECRET }),
+        )
+        .await;
+    simulator.pay("pm_card_visa").await;
+    assert_eq!(trusted.events(3).await.len(), 3);
+    assert!(
+        untrusted.got.lock().expect("lock").is_empty(),
+        "sent to a receiver that nobody vouches for"
+    );
+    let listed = simulator.get("/v1/webhook_endpoints").await;
+    assert_eq!(
+        listed["data"][1]["url"], untrusted.url,
+        "the target given at start is registered"
+    );
 }
