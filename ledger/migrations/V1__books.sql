@@ -149,10 +149,10 @@ BEGIN
             posted := posted - m;
         ELSIF k = 'd' OR k = 'y' THEN
             pending := pending + m;
-            shape := shape || k;
+            shape := shape || k::text;
         ELSIF k = 'c' OR k = 'x' THEN
             pending := pending - m;
-            shape := shape || k;
+            shape := shape || k::text;
         ELSE
             RETURN false;
         END IF;

@@ -97,7 +97,10 @@ pub(crate) struct Merchant {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config: Config = args.database_url.parse().context("--database-url")?;
     let admin = connect(&config).await?;
-    let scratch = Scratch { config, template: format!("counterfoil_bench_{}", std::process::id()) };
+    let scratch = Scratch {
+        config,
+        template: format!("counterfoil_bench_{}", std::process::id()),
+    };
     let outcome = measure(&args, &admin, &scratch).await;
     scratch.drop(&admin, &scratch.copy()).await?;
     scratch.drop(&admin, &scratch.template).await?;
@@ -110,7 +113,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<Vec<Row>> {
-    admin.batch_execute(&format!("CREATE DATABASE {}", scratch.template)).await?;
+    admin
+        .batch_execute(&format!("CREATE DATABASE {}", scratch.template))
+        .await?;
     let merchants = Arc::new(seed(&scratch.config_of(&scratch.template), args.accounts.div_ceil(3).max(1)).await?);
     let mut runs: BTreeMap<(Load, usize, usize), Vec<Figures>> = BTreeMap::new();
     // Repeats outermost: a slow minute of the machine falls on all ways alike.
@@ -158,7 +163,9 @@ async fn one_run(
 ) -> anyhow::Result<Figures> {
     let name = scratch.copy();
     scratch.drop(admin, &name).await?;
-    admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template)).await?;
+    admin
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template))
+        .await?;
     let config = scratch.config_of(&name);
     let mut observer = connect(&config).await?;
     let server = Server::of(&observer).await?;
@@ -171,14 +178,27 @@ async fn one_run(
 
     let warm_until = Instant::now() + Duration::from_millis(300);
     drive(&payer, merchants, books, callers, warm_until).await?;
-    let lsn: String = observer.query_one("SELECT pg_current_wal_lsn()::text", &[]).await?.try_get(0)?;
+    let lsn: String = observer
+        .query_one("SELECT pg_current_wal_lsn()::text", &[])
+        .await?
+        .try_get(0)?;
     let (server_before, client_before) = (server.cpu(), own_cpu());
     let begun = Instant::now();
-    let latencies = drive(&payer, merchants, books, callers, begun + Duration::from_secs(args.seconds)).await?;
+    let latencies = drive(
+        &payer,
+        merchants,
+        books,
+        callers,
+        begun + Duration::from_secs(args.seconds),
+    )
+    .await?;
     let elapsed = begun.elapsed();
     let (server_cpu, client_cpu) = (server.cpu() - server_before, own_cpu() - client_before);
     let wal: i64 = observer
-        .query_one("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::text::pg_lsn)::bigint", &[&lsn])
+        .query_one(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::text::pg_lsn)::bigint",
+            &[&lsn],
+        )
         .await?
         .try_get(0)?;
     payer.stop().await;
@@ -271,7 +291,9 @@ impl Scratch {
     }
 
     async fn drop(&self, admin: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await
+        admin
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
+            .await
     }
 }
 
@@ -291,12 +313,16 @@ struct Server {
 impl Server {
     async fn of(client: &Client) -> Result<Server, tokio_postgres::Error> {
         let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
-        Ok(Server { postmaster: stat(backend.unsigned_abs()).map(|s| s.parent) })
+        Ok(Server {
+            postmaster: stat(backend.unsigned_abs()).map(|s| s.parent),
+        })
     }
 
     /// Processor time of the server with its children, ended ones too; zero when it runs elsewhere.
     fn cpu(&self) -> Duration {
-        let Some(postmaster) = self.postmaster else { return Duration::ZERO };
+        let Some(postmaster) = self.postmaster else {
+            return Duration::ZERO;
+        };
         let own = stat(postmaster).map(|s| s.own + s.ended_children).unwrap_or_default();
         let children = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
             let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -338,10 +364,21 @@ fn print_table(rows: &[Row]) {
             let _ = writeln!(
                 out,
                 "\n{:?}, {} callers\n{:<10} {:>12} {:>8} {:>9} {:>9} {:>11} {:>11} {:>8}",
-                row.load, row.callers, "way", "payments/s", "x naive", "p50 us", "p99 us", "server us", "client us", "WAL B"
+                row.load,
+                row.callers,
+                "way",
+                "payments/s",
+                "x naive",
+                "p50 us",
+                "p99 us",
+                "server us",
+                "client us",
+                "WAL B"
             );
         }
-        let naive = rows.iter().find(|r| r.way == "naive" && r.load == row.load && r.callers == row.callers);
+        let naive = rows
+            .iter()
+            .find(|r| r.way == "naive" && r.load == row.load && r.callers == row.callers);
         let ratio = naive.map(|n| format!("{:.1}", row.median.payments_per_s / n.median.payments_per_s));
         let m = &row.median;
         let _ = writeln!(

@@ -1,5 +1,9 @@
 //! The ledger against a real PostgreSQL, fsync on: one server per test binary, one database per test.
 
+mod attack;
+mod group;
+mod hold;
+mod model;
 mod postgres;
 mod posting;
 mod reference;

@@ -29,7 +29,14 @@ pub enum Way {
 
 impl Way {
     pub fn all() -> Vec<Way> {
-        vec![Way::Naive, Way::Call, Way::Group(1), Way::Group(2), Way::Group(3), Way::Group(4)]
+        vec![
+            Way::Naive,
+            Way::Call,
+            Way::Group(1),
+            Way::Group(2),
+            Way::Group(3),
+            Way::Group(4),
+        ]
     }
 
     pub async fn start(self, config: &Config, pool: usize) -> anyhow::Result<Payer> {
@@ -40,7 +47,10 @@ impl Way {
             }
             Way::Call => Payer::Call(Pool::new(config, pool).await?),
             Way::Group(writers) => {
-                let options = Options { writers, ..Options::default() };
+                let options = Options {
+                    writers,
+                    ..Options::default()
+                };
                 Payer::Group(GroupCommitter::start(Payments, config.clone(), options))
             }
         })
@@ -95,7 +105,11 @@ impl Payment {
             .credit(to.pending.clone(), amount - fee)
             .credit(to.fee.clone(), fee)
             .balance()?;
-        Ok(Payment { key: rand::random(), amount, journal })
+        Ok(Payment {
+            key: rand::random(),
+            amount,
+            journal,
+        })
     }
 }
 
@@ -132,7 +146,10 @@ impl Batch for Payments {
         if pass == Pass::Optimistic {
             return match pay(tx, units).await {
                 Ok(()) => Ok(vec![true; units.len()]),
-                Err(e) if e.code().is_some_and(|c| c.code().starts_with("23") || c.code().starts_with("LG")) => {
+                Err(e)
+                    if e.code()
+                        .is_some_and(|c| c.code().starts_with("23") || c.code().starts_with("LG")) =>
+                {
                     Err(Failure::NeedsCare)
                 }
                 Err(e) => Err(e.into()),
@@ -145,9 +162,17 @@ impl Batch for Payments {
             (&keys, Type::BYTEA_ARRAY),
             (&amounts, Type::INT8_ARRAY),
         ];
-        let fresh: Vec<Uuid> = tx.query_typed(INSERT_FRESH, &params).await?.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?;
-        let groups: Vec<Vec<&Journal>> =
-            units.iter().filter(|u| fresh.contains(&u.journal.id())).map(|u| vec![&u.journal]).collect();
+        let fresh: Vec<Uuid> = tx
+            .query_typed(INSERT_FRESH, &params)
+            .await?
+            .iter()
+            .map(|r| r.try_get(0))
+            .collect::<Result<_, _>>()?;
+        let groups: Vec<Vec<&Journal>> = units
+            .iter()
+            .filter(|u| fresh.contains(&u.journal.id()))
+            .map(|u| vec![&u.journal])
+            .collect();
         if admit(tx, &groups).await?.iter().any(Result::is_err) {
             return Err(Failure::NeedsCare); // this load never takes money from an account
         }
@@ -189,15 +214,29 @@ impl Pool {
     async fn new(config: &Config, size: usize) -> anyhow::Result<Pool> {
         let (back, idle) = mpsc::channel(size.max(1));
         for _ in 0..size.max(1) {
-            back.try_send(Connection::new(config).await?).ok().context("the pool has room for all")?;
+            back.try_send(Connection::new(config).await?)
+                .ok()
+                .context("the pool has room for all")?;
         }
-        Ok(Pool { idle: Mutex::new(idle), back })
+        Ok(Pool {
+            idle: Mutex::new(idle),
+            back,
+        })
     }
 
     async fn with(&self, work: impl AsyncFnOnce(&mut Connection) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let mut connection = self.idle.lock().await.recv().await.context("the pool owns its sender")?;
+        let mut connection = self
+            .idle
+            .lock()
+            .await
+            .recv()
+            .await
+            .context("the pool owns its sender")?;
         let outcome = work(&mut connection).await;
-        self.back.try_send(connection).ok().context("the pool has room for all")?;
+        self.back
+            .try_send(connection)
+            .ok()
+            .context("the pool has room for all")?;
         outcome
     }
 }
@@ -231,8 +270,12 @@ impl Connection {
     async fn naive(&mut self, payment: &Payment) -> anyhow::Result<()> {
         let j = &payment.journal;
         let tx = self.client.transaction().await?;
-        let inserted =
-            tx.execute(&self.payment, &[&j.book().0, &j.id(), &&payment.key[..], &payment.amount]).await?;
+        let inserted = tx
+            .execute(
+                &self.payment,
+                &[&j.book().0, &j.id(), &&payment.key[..], &payment.amount],
+            )
+            .await?;
         ensure!(inserted == 1, "a fresh key was taken for a used one");
         let names: Vec<&str> = j.lines().iter().map(|l| l.account.as_str()).collect();
         let accounts = tx.query(&self.lock, &[&j.book().0, &names]).await?;
@@ -241,12 +284,25 @@ impl Connection {
         let amounts: Vec<i64> = j.lines().iter().map(|l| l.amount).collect();
         tx.execute(
             &self.journal,
-            &[&j.book().0, &j.id(), &j.code().as_str(), &j.effective_at(), &names, &kinds, &amounts],
+            &[
+                &j.book().0,
+                &j.id(),
+                &j.code().as_str(),
+                &j.effective_at(),
+                &names,
+                &kinds,
+                &amounts,
+            ],
         )
         .await?;
         for line in j.lines() {
-            let (debit, credit) = if line.kind.letter() == 'D' { (line.amount, 0) } else { (0, line.amount) };
-            tx.execute(&self.update, &[&j.book().0, &line.account.as_str(), &debit, &credit]).await?;
+            let (debit, credit) = if line.kind.letter() == 'D' {
+                (line.amount, 0)
+            } else {
+                (0, line.amount)
+            };
+            tx.execute(&self.update, &[&j.book().0, &line.account.as_str(), &debit, &credit])
+                .await?;
         }
         Ok(tx.commit().await?)
     }
@@ -281,8 +337,7 @@ END
 $$;
 "#;
 
-const PAY: &str =
-    "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const PAY: &str = "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 const INSERT_FRESH: &str = "
     INSERT INTO bench.payment (payment_id, book_id, idem_key, amount) SELECT * FROM unnest($1, $2, $3, $4)
