@@ -1,8 +1,10 @@
 //! The connector against a server that answers as told: one test per class of outcome. No part of it is replaced.
 
+use super::transport::MAX_ANSWER;
 use super::*;
 use crate::connector::DisputeReport;
 use crate::webhook::signature;
+use http::Request;
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
