@@ -11,6 +11,8 @@ mod transport;
 mod wire;
 
 #[cfg(test)]
+mod simulator_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{

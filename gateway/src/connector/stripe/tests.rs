@@ -95,7 +95,7 @@ impl Acquirer {
     }
 }
 
-fn config(base_url: &str) -> Config {
+pub(super) fn config(base_url: &str) -> Config {
     Config {
         base_url: base_url.to_owned(),
         secret_key: Zeroizing::new("sk_test_secret".to_owned()),
@@ -107,7 +107,7 @@ fn config(base_url: &str) -> Config {
     }
 }
 
-fn authorization() -> Authorize {
+pub(super) fn authorization() -> Authorize {
     Authorize {
         reference: "ch_1".to_owned(),
         amount: 2000,
