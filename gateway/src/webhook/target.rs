@@ -78,7 +78,7 @@ impl Target {
             return Err(Refused::Credentials);
         }
         let port = url.port_or_known_default().ok_or(Refused::Port)?;
-        if !is_port_allowed(port) && !(policy.allow_private && port == 80) {
+        if !(is_port_allowed(port) || policy.allow_private && port == 80) {
             return Err(Refused::Port);
         }
         let public = match url.host().ok_or(Refused::Malformed)? {

@@ -1,8 +1,10 @@
 //! The connector against a server that answers as told: one test per class of outcome. No part of it is replaced.
 
+use super::transport::MAX_ANSWER;
 use super::*;
 use crate::connector::DisputeReport;
 use crate::webhook::signature;
+use http::Request;
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -93,7 +95,7 @@ impl Acquirer {
     }
 }
 
-fn config(base_url: &str) -> Config {
+pub(super) fn config(base_url: &str) -> Config {
     Config {
         base_url: base_url.to_owned(),
         secret_key: Zeroizing::new("sk_test_secret".to_owned()),
@@ -105,7 +107,7 @@ fn config(base_url: &str) -> Config {
     }
 }
 
-fn authorization() -> Authorize {
+pub(super) fn authorization() -> Authorize {
     Authorize {
         reference: "ch_1".to_owned(),
         amount: 2000,

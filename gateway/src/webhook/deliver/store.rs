@@ -84,8 +84,10 @@ pub(super) async fn claim(
     newcomer_room: usize,
     limit: usize,
 ) -> Result<Vec<Due>, Error> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(CLAIM).await?;
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(PLAN_BY_INDEX).await?;
+    let statement = tx.prepare_cached(CLAIM).await?;
     let book_ids: Vec<i64> = rooms.iter().map(|r| r.key.0).collect();
     let endpoint_ids: Vec<&str> = rooms.iter().map(|r| r.key.1.as_str()).collect();
     let free: Vec<i64> = rooms.iter().map(|r| r.room as i64).collect();
@@ -98,7 +100,8 @@ pub(super) async fn claim(
         &(newcomer_room as i64),
         &(limit as i64),
     ];
-    let rows = client.query(&statement, &parameters).await?;
+    let rows = tx.query(&statement, &parameters).await?;
+    tx.commit().await?;
     rows.iter()
         .map(|row| {
             Ok(Due {
@@ -126,26 +129,27 @@ pub(super) async fn claim(
 
 /// Writes the outcomes down; returns the endpoints that were disabled by them.
 pub(super) async fn settle(pool: &Pool, outcomes: &[Outcome]) -> Result<Vec<EndpointKey>, Error> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(SETTLE).await?;
+    let mut client = pool.get().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(PLAN_BY_INDEX).await?;
+    let statement = tx.prepare_cached(SETTLE).await?;
     fn column<'a, T>(outcomes: &'a [Outcome], field: impl Fn(&'a Outcome) -> T) -> Vec<T> {
         outcomes.iter().map(field).collect()
     }
-    client
-        .execute(
-            &statement,
-            &[
-                &column(outcomes, |o| o.book_id),
-                &column(outcomes, |o| o.endpoint_id.as_str()),
-                &column(outcomes, |o| o.event_id.as_str()),
-                &column(outcomes, |o| o.attempt),
-                &column(outcomes, |o| o.due_at),
-                &column(outcomes, |o| o.delivered_at),
-                &column(outcomes, |o| o.status),
-                &column(outcomes, |o| o.error.as_deref()),
-            ],
-        )
-        .await?;
+    tx.execute(
+        &statement,
+        &[
+            &column(outcomes, |o| o.book_id),
+            &column(outcomes, |o| o.endpoint_id.as_str()),
+            &column(outcomes, |o| o.event_id.as_str()),
+            &column(outcomes, |o| o.attempt),
+            &column(outcomes, |o| o.due_at),
+            &column(outcomes, |o| o.delivered_at),
+            &column(outcomes, |o| o.status),
+            &column(outcomes, |o| o.error.as_deref()),
+        ],
+    )
+    .await?;
     let mut disabled = Vec::new();
     for outcome in outcomes
         .iter()
@@ -153,23 +157,29 @@ pub(super) async fn settle(pool: &Pool, outcomes: &[Outcome]) -> Result<Vec<Endp
     {
         let key = (outcome.book_id, outcome.endpoint_id.clone());
         if outcome.abandon_endpoint || disabled.contains(&key) {
-            let statement = client.prepare_cached(ABANDON).await?;
-            client
-                .execute(&statement, &[&outcome.book_id, &outcome.endpoint_id])
+            let statement = tx.prepare_cached(ABANDON).await?;
+            tx.execute(&statement, &[&outcome.book_id, &outcome.endpoint_id])
                 .await?;
         } else {
-            let statement = client.prepare_cached(DISABLE).await?;
+            let statement = tx.prepare_cached(DISABLE).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
                 [&outcome.book_id, &outcome.endpoint_id, &outcome.event_id, &outcome.gone];
-            if client.execute(&statement, &parameters).await? > 0 {
+            if tx.execute(&statement, &parameters).await? > 0 {
                 disabled.push(key);
             }
         }
     }
+    tx.commit().await?;
     Ok(disabled)
 }
 
-/// The recursion is a skip scan: one index probe per endpoint that has anything pending, however much that is.
+/// A plan made while a table was small is kept when it has grown: it must not be one that scans.
+const PLAN_BY_INDEX: &str =
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+
+/// The recursion is a skip scan: one index probe per endpoint that has anything pending, however much that is. A row that
+/// is locked keeps its ctid to the end of the statement. Look-ups are LATERAL .. LIMIT 1, so that each stays one probe of
+/// its primary key whatever the planner believes of the tables' sizes.
 const CLAIM: &str = "
     WITH RECURSIVE endpoint AS (
         (SELECT d.book_id, d.endpoint_id FROM gateway.delivery d WHERE d.due_at IS NOT NULL
@@ -180,10 +190,10 @@ const CLAIM: &str = "
             WHERE d.due_at IS NOT NULL AND (d.book_id, d.endpoint_id) > (e.book_id, e.endpoint_id)
             ORDER BY d.book_id, d.endpoint_id LIMIT 1) next
     ), due AS MATERIALIZED (
-        SELECT d.book_id, d.endpoint_id, d.event_id
+        SELECT d.row
         FROM (SELECT * FROM endpoint ORDER BY random()) e
         CROSS JOIN LATERAL (
-            SELECT d.book_id, d.endpoint_id, d.event_id FROM gateway.delivery d
+            SELECT d.ctid AS row FROM gateway.delivery d
             WHERE d.book_id = e.book_id AND d.endpoint_id = e.endpoint_id AND d.due_at <= $1
             ORDER BY d.due_at
             LIMIT coalesce((SELECT r.room FROM unnest($3::bigint[], $4::text[], $5::bigint[]) r(book_id, endpoint_id, room)
@@ -192,8 +202,7 @@ const CLAIM: &str = "
         LIMIT $7
     ), claimed AS (
         UPDATE gateway.delivery d SET due_at = $2, attempt = d.attempt + 1
-        FROM due
-        WHERE d.book_id = due.book_id AND d.endpoint_id = due.endpoint_id AND d.event_id = due.event_id
+        WHERE d.ctid = ANY (ARRAY(SELECT row FROM due))
         RETURNING d.book_id, d.endpoint_id, d.event_id, d.attempt
     )
     SELECT c.book_id, c.endpoint_id, c.event_id, c.attempt, w.url, w.secret, w.status = 'enabled' AND NOT w.deleted AS enabled,
@@ -201,8 +210,8 @@ const CLAIM: &str = "
            (SELECT count(*) FROM gateway.delivery p
             WHERE p.book_id = c.book_id AND p.event_id = c.event_id AND p.due_at IS NOT NULL) AS pending_webhooks
     FROM claimed c
-    JOIN gateway.event e ON e.book_id = c.book_id AND e.id = c.event_id
-    JOIN gateway.webhook_endpoint w ON w.book_id = c.book_id AND w.id = c.endpoint_id";
+    CROSS JOIN LATERAL (SELECT * FROM gateway.event e WHERE e.book_id = c.book_id AND e.id = c.event_id LIMIT 1) e
+    CROSS JOIN LATERAL (SELECT * FROM gateway.webhook_endpoint w WHERE w.book_id = c.book_id AND w.id = c.endpoint_id LIMIT 1) w";
 
 /// The attempt is the fence: whoever claimed later has the last word.
 const SETTLE: &str = "
@@ -224,7 +233,7 @@ const DISABLE: &str = "
 /// In bounded bites: a backlog of millions must not become one long transaction.
 const ABANDON: &str = "
     UPDATE gateway.delivery d SET due_at = NULL, last_error = 'the endpoint is disabled'
-    WHERE (d.book_id, d.endpoint_id, d.event_id) IN (
-        SELECT p.book_id, p.endpoint_id, p.event_id FROM gateway.delivery p
+    WHERE d.ctid = ANY (ARRAY(
+        SELECT p.ctid FROM gateway.delivery p
         WHERE p.book_id = $1 AND p.endpoint_id = $2 AND p.due_at IS NOT NULL
-        ORDER BY p.due_at LIMIT 5000 FOR UPDATE SKIP LOCKED)";
+        ORDER BY p.due_at LIMIT 5000 FOR UPDATE SKIP LOCKED))";

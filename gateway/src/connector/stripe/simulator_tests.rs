@@ -1,0 +1,236 @@
+//! The connector against the simulated acquirer, whole: what one writes the other reads.
+
+use super::tests::{authorization, config};
+use super::*;
+use crate::connector::{CallbackRefused, DisputeReport};
+use crate::test_postgres::TempDir;
+use http_body_util::BodyExt;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+type Callbacks = mpsc::UnboundedReceiver<(http::HeaderMap, Bytes)>;
+
+/// A simulator of this test alone, a connector to it, and the callbacks that it sends.
+async fn world() -> (Stripe, Callbacks, TempDir) {
+    let dir = TempDir::new("stripe-simulator");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (sender, callbacks) = mpsc::unbounded_channel();
+    let webhook_url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let sender = sender.clone();
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let sender = sender.clone();
+                async move {
+                    let (head, body) = request.into_parts();
+                    let _ = sender.send((head.headers, body.collect().await?.to_bytes()));
+                    Ok::<_, hyper::Error>(http::Response::new(Full::new(Bytes::new())))
+                }
+            });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+        }
+    });
+    let ready_file = dir.path().join("ready.json");
+    let options = simulator::Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        admin_listen: ([127, 0, 0, 1], 0).into(),
+        dir: dir.path().to_owned(),
+        ready_file: Some(ready_file.clone()),
+        secret_key: Some("sk_test_secret".to_owned()),
+        webhook_url: Some(webhook_url),
+        webhook_secret: Some("whsec_old".to_owned()),
+        webhook_ca: None,
+        dispute_delay_ms: 10,
+        refund_delay_ms: 10,
+        seed: 0,
+    };
+    let running = tokio::spawn(simulator::run(options, std::future::pending()));
+    let ready = loop {
+        match std::fs::read(&ready_file)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
+        {
+            Some(ready) => break ready,
+            None => assert!(!running.is_finished(), "the simulator ended"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    (
+        Stripe::new(config(ready["api_url"].as_str().unwrap())).unwrap(),
+        callbacks,
+        dir,
+    )
+}
+
+fn by_token(reference: &str, token: &str, capture: bool) -> Authorize {
+    Authorize {
+        reference: reference.to_owned(),
+        card: CardSource::TestToken(token.to_owned()),
+        capture,
+        ..authorization()
+    }
+}
+
+/// The next report that the filter wants; every callback must be genuine.
+async fn report<T>(stripe: &Stripe, callbacks: &mut Callbacks, want: impl Fn(Report) -> Option<T>) -> T {
+    loop {
+        let (headers, body) = callbacks.recv().await.unwrap();
+        let now = jiff::Timestamp::now();
+        stripe.parse_callback(&headers, &body, now).unwrap();
+        let mut altered = body.to_vec();
+        altered[0] ^= 1;
+        assert!(matches!(
+            stripe.parse_callback(&headers, &altered, now),
+            Err(CallbackRefused::Signature(_))
+        ));
+        if let Some(wanted) = want(stripe.report(std::str::from_utf8(&body).unwrap()).unwrap()) {
+            return wanted;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payment_lives_its_life() {
+    let (stripe, mut callbacks, _dir) = world().await;
+    let held = stripe
+        .authorize(&Authorize {
+            capture: false,
+            ..authorization()
+        })
+        .await
+        .unwrap();
+    let again = stripe
+        .authorize(&Authorize {
+            capture: false,
+            ..authorization()
+        })
+        .await
+        .unwrap();
+    assert_eq!(held, again, "one reference, one effect");
+    assert_eq!(stripe.inquire("ch_1", None).await, Ok(Found::Authorized(held.clone())));
+    let taken = stripe.capture("ch_1", &held.acquirer_id, 1500).await.unwrap();
+    assert!(taken.captured && taken.acquirer_reference.is_some());
+    assert_eq!(
+        stripe.inquire("ch_1", Some(&held.acquirer_id)).await,
+        Ok(Found::Captured {
+            approval: taken,
+            amount: 1500
+        })
+    );
+    let refund = stripe
+        .refund("re_1", &held.acquirer_id, 500, Some("fraudulent"))
+        .await
+        .unwrap();
+    let found = FoundRefund::Succeeded {
+        acquirer_id: refund.acquirer_id,
+    };
+    assert_eq!(stripe.inquire_refund("re_1", &held.acquirer_id).await, Ok(found));
+    assert_eq!(
+        stripe.inquire_refund("re_2", &held.acquirer_id).await,
+        Ok(FoundRefund::Nothing)
+    );
+    assert!(matches!(
+        stripe.refund("re_2", &held.acquirer_id, 1001, None).await,
+        Err(Failure::Declined(_))
+    ));
+    let reference = report(&stripe, &mut callbacks, |r| match r {
+        Report::Payment { reference, .. } => reference,
+        _ => None,
+    });
+    assert_eq!(reference.await, "ch_1");
+}
+
+#[tokio::test]
+async fn voids_declines_and_challenges() {
+    let (stripe, _callbacks, _dir) = world().await;
+    let held = stripe
+        .authorize(&by_token("ch_1", "pm_card_visa", false))
+        .await
+        .unwrap();
+    stripe.void("ch_1", &held.acquirer_id).await.unwrap();
+    assert_eq!(
+        stripe.inquire("ch_1", None).await,
+        Ok(Found::Voided {
+            acquirer_id: held.acquirer_id.clone()
+        })
+    );
+    // Too late: what happened before must be asked, not guessed.
+    assert!(matches!(
+        stripe.capture("ch_1", &held.acquirer_id, 2000).await,
+        Err(Failure::Unknown(_))
+    ));
+    assert_eq!(stripe.inquire("ch_none", None).await, Ok(Found::Nothing));
+
+    for (reference, token, code, decline_code) in [
+        (
+            "ch_2",
+            "pm_card_visa_chargeDeclinedInsufficientFunds",
+            "card_declined",
+            Some("insufficient_funds"),
+        ),
+        ("ch_3", "pm_card_chargeDeclinedExpiredCard", "expired_card", None),
+        (
+            "ch_4",
+            "pm_card_authenticationRequired",
+            "authentication_required",
+            Some("authentication_required"),
+        ),
+    ] {
+        let Err(Failure::Declined(decline)) = stripe.authorize(&by_token(reference, token, true)).await else {
+            panic!("{token}")
+        };
+        assert_eq!(decline.code, code, "{token}");
+        assert!(
+            decline_code.is_none() || decline.decline_code.as_deref() == decline_code,
+            "{token} {decline:?}"
+        );
+        assert!(decline.acquirer_id.is_some(), "{token}");
+        let found = stripe.inquire(reference, None).await.unwrap();
+        assert!(
+            matches!(found, Found::Declined(_) | Found::Voided { .. }),
+            "{token} {found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dispute_is_reported_and_answered() {
+    let (stripe, mut callbacks, _dir) = world().await;
+    let paid = stripe
+        .authorize(&by_token("ch_1", "pm_card_createDispute", true))
+        .await
+        .unwrap();
+    let dispute = report(&stripe, &mut callbacks, |r| match r {
+        Report::Dispute {
+            kind: DisputeReport::Created,
+            dispute,
+        } => Some(dispute),
+        _ => None,
+    })
+    .await;
+    assert_eq!(dispute.payment_acquirer_id.as_ref(), Some(&paid.acquirer_id));
+    assert_eq!(
+        (dispute.amount, dispute.status.as_str(), dispute.reason.as_str()),
+        (2000, "needs_response", "fraudulent")
+    );
+    assert!(dispute.due_by.is_some_and(|due_by| due_by > 0));
+    let fields = serde_json::json!({"uncategorized_text": "winning_evidence"});
+    let fields = fields.as_object().unwrap();
+    let answered = stripe
+        .submit_evidence("du_1", &dispute.acquirer_id, fields, true)
+        .await
+        .unwrap();
+    assert_eq!(answered.status, "under_review");
+    let closed = report(&stripe, &mut callbacks, |r| match r {
+        Report::Dispute {
+            kind: DisputeReport::Closed,
+            dispute,
+        } => Some(dispute),
+        _ => None,
+    })
+    .await;
+    assert_eq!(closed.status, "won");
+    assert!(closed.fee > 0, "the fee of the withdrawal: {closed:?}");
+}
