@@ -3,6 +3,7 @@ mod account;
 pub mod balance;
 pub mod chart;
 mod code;
+pub mod export;
 pub mod group;
 pub mod journal;
 mod migrate;

@@ -7,6 +7,7 @@ mod model;
 mod postgres;
 mod posting;
 mod reference;
+mod reports;
 
 use jiff::Timestamp;
 use ledger::journal::{Draft, Journal};
