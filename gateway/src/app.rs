@@ -212,7 +212,7 @@ impl App {
             }
         };
         let Some(row) = rows.first() else { return Ok(None) };
-        let merchant: Arc<Merchant> = Arc::new(crate::payment::store::row(row));
+        let merchant: Arc<Merchant> = Arc::new(crate::payment::store::row(row)?);
         if let Ok(mut known) = self.merchants.write() {
             known.insert(key, (now, merchant.clone()));
         }

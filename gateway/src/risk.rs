@@ -181,7 +181,7 @@ pub async fn rebuild(app: &App) -> Result<u64, ApiError> {
     let mut rows = std::pin::pin!(rows);
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
-        let charge: Charge = store::row(&row);
+        let charge: Charge = store::row(&row)?;
         let facts = facts(
             charge.created_at,
             charge.book_id,

@@ -168,7 +168,9 @@ impl IntoResponse for ApiError {
 
 impl From<tokio_postgres::Error> for ApiError {
     fn from(error: tokio_postgres::Error) -> Self {
-        tracing::error!(error = %error, detail = ?error.as_db_error().map(|e| e.code()), "database");
+        let code = error.as_db_error().map(tokio_postgres::error::DbError::code);
+        let source = std::error::Error::source(&error).filter(|_| code.is_none());
+        tracing::error!(error = %error, ?code, source = source.map(tracing::field::display), "database");
         if error.is_closed() {
             return Self::busy();
         }

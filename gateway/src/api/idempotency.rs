@@ -72,7 +72,7 @@ pub async fn stored(call: &Call) -> Result<Option<Answer>, ApiError> {
         )
         .await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let request: Request = crate::payment::store::row(row);
+    let request: Request = crate::payment::store::row(row)?;
     if request.path != key.path {
         return Err(ApiError::new(
             400,

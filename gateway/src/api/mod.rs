@@ -12,8 +12,10 @@ pub mod list;
 pub mod params;
 
 mod cards;
+mod charges;
 mod customers;
 mod payment_intents;
+mod refunds;
 
 use crate::app::App;
 use crate::auth::{Access, Scope};
@@ -73,6 +75,14 @@ routes! {
     POST   "/v1/payment_intents/{id}/confirm"     CheckoutWrite => payment_intents::confirm,
     POST   "/v1/payment_intents/{id}/capture"     CheckoutWrite => payment_intents::capture,
     POST   "/v1/payment_intents/{id}/cancel"      CheckoutWrite => payment_intents::cancel,
+    GET    "/v1/charges"                          CheckoutRead  => charges::index,
+    GET    "/v1/charges/{id}"                     CheckoutRead  => charges::retrieve,
+    POST   "/v1/charges/{id}"                     CheckoutWrite => charges::update,
+    POST   "/v1/refunds"                          RefundsWrite  => refunds::create,
+    GET    "/v1/refunds"                          RefundsRead   => refunds::index,
+    GET    "/v1/refunds/{id}"                     RefundsRead   => refunds::retrieve,
+    POST   "/v1/refunds/{id}"                     RefundsWrite  => refunds::update,
+    POST   "/v1/refunds/{id}/cancel"              RefundsWrite  => refunds::cancel,
     POST   "/v1/customers"                        CheckoutWrite => customers::create,
     GET    "/v1/customers"                        CheckoutRead  => customers::index,
     GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve,

@@ -119,15 +119,7 @@ impl Params {
                     hash.update((text.len() as u64).to_be_bytes());
                     hash.update(text.as_bytes());
                 }
-                Node::Map(fields) => {
-                    hash.update(b"m");
-                    hash.update((fields.len() as u64).to_be_bytes());
-                    for (name, node) in fields {
-                        hash.update((name.len() as u64).to_be_bytes());
-                        hash.update(name.as_bytes());
-                        walk(node, hash);
-                    }
-                }
+                Node::Map(fields) => walk_map(fields, hash),
                 Node::List(items) => {
                     hash.update(b"l");
                     hash.update((items.len() as u64).to_be_bytes());
@@ -137,7 +129,16 @@ impl Params {
                 }
             }
         }
-        walk(&Node::Map(self.fields.clone()), hash);
+        fn walk_map(fields: &BTreeMap<String, Node>, hash: &mut impl sha2::Digest) {
+            hash.update(b"m");
+            hash.update((fields.len() as u64).to_be_bytes());
+            for (name, node) in fields {
+                hash.update((name.len() as u64).to_be_bytes());
+                hash.update(name.as_bytes());
+                walk(node, hash);
+            }
+        }
+        walk_map(&self.fields, hash);
     }
 
     /// Whether the parameter was sent at all (also as null).
@@ -149,10 +150,7 @@ impl Params {
     pub fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         match self.fields.remove(name) {
             None | Some(Node::Null) => Ok(None),
-            Some(Node::Text(text)) => {
-                let param = self.param(name);
-                checked_text(text, &param).map(Some)
-            }
+            Some(Node::Text(text)) => checked_text(&text, || self.param(name)).map(|()| Some(text)),
             Some(Node::Integer(_) | Node::Bool(_)) => {
                 Err(self.wrong(name, "parameter_invalid_string", "must be a string"))
             }
@@ -174,8 +172,7 @@ impl Params {
 
     /// Obligatory text.
     pub fn required_text(&mut self, name: &str) -> Result<String, ApiError> {
-        let param = self.param(name);
-        self.text(name)?.ok_or_else(|| ApiError::missing(&param))
+        self.text(name)?.ok_or_else(|| ApiError::missing(&self.param(name)))
     }
 
     /// One of a closed set of words.
@@ -215,21 +212,20 @@ impl Params {
 
     /// An optional amount in minor units, from 1 to Stripe's limit.
     pub fn amount(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
-        let param = self.param(name);
         let Some(amount) = self.integer(name)? else {
             return Ok(None);
         };
         if amount < 1 {
             return Err(ApiError::invalid(
                 "parameter_invalid_integer",
-                param,
+                self.param(name),
                 "This value must be greater than or equal to 1.",
             ));
         }
         if amount > MAX_AMOUNT {
             return Err(ApiError::invalid(
                 "amount_too_large",
-                param,
+                self.param(name),
                 format!("Amount must be no more than {MAX_AMOUNT} (minor units)."),
             ));
         }
@@ -274,7 +270,8 @@ impl Params {
                             "Every element must be a string.",
                         ));
                     };
-                    texts.push(checked_text(text, &param)?);
+                    checked_text(&text, || param.clone())?;
+                    texts.push(text);
                 }
                 Ok(Some(texts))
             }
@@ -289,7 +286,8 @@ impl Params {
             None => Ok(None),
             // `metadata=` clears all of it
             Some(Node::Null) => Ok(Some(BTreeMap::from([(String::new(), None)]))),
-            Some(Node::Map(fields)) => {
+            Some(node @ (Node::Map(_) | Node::List(_))) => {
+                let fields = keyed(node);
                 if fields.len() > 50 {
                     return Err(ApiError::invalid(
                         "parameter_invalid_object",
@@ -307,7 +305,7 @@ impl Params {
                             "A metadata key has 1 to 40 characters.",
                         ));
                     }
-                    checked_text(key.clone(), &at)?;
+                    checked_text(&key, || at.clone())?;
                     let value = match value {
                         Node::Null => None,
                         Node::Text(text) => Some(text),
@@ -329,7 +327,7 @@ impl Params {
                                 "A metadata value has at most 500 characters.",
                             ));
                         }
-                        checked_text(text.clone(), &at)?;
+                        checked_text(text, || at.clone())?;
                     }
                     metadata.insert(key, value);
                 }
@@ -413,11 +411,11 @@ impl Params {
 }
 
 /// Text that may be stored and shown: no control characters, no direction overrides, bounded, and no card number in it.
-fn checked_text(text: String, param: &str) -> Result<String, ApiError> {
+fn checked_text(text: &str, param: impl Fn() -> String) -> Result<(), ApiError> {
     if text.len() > MAX_TEXT {
         return Err(ApiError::invalid(
             "parameter_invalid_string",
-            param,
+            param(),
             format!("At most {MAX_TEXT} bytes are accepted."),
         ));
     }
@@ -428,27 +426,34 @@ fn checked_text(text: String, param: &str) -> Result<String, ApiError> {
     if text.chars().any(unwelcome) {
         return Err(ApiError::invalid(
             "parameter_invalid_string",
-            param,
+            param(),
             "Control and text-direction characters are not accepted.",
         ));
     }
     // Only the card group itself may carry a card number.
-    if !param.contains("card]") && !param.ends_with("[number]") && crate::vault::contains_card_number(&text) {
-        return Err(ApiError::invalid(
-            "parameter_invalid_string",
-            param,
-            "This looks like a card number. Card numbers are accepted in card[number] alone.",
-        ));
+    if crate::vault::contains_card_number(text) {
+        let param = param();
+        if param != "card[number]" && !param.ends_with("[card][number]") {
+            return Err(ApiError::invalid(
+                "parameter_invalid_string",
+                param,
+                "This looks like a card number. Card numbers are accepted in card[number] alone.",
+            ));
+        }
     }
-    Ok(text)
+    Ok(())
 }
 
+/// Numbers and booleans become their text, so that a form and the same JSON store the same.
 fn to_value(node: Node, param: &str) -> Result<Value, ApiError> {
     Ok(match node {
         Node::Null => Value::Null,
-        Node::Text(text) => Value::String(checked_text(text, param)?),
-        Node::Integer(number) => number.into(),
-        Node::Bool(value) => value.into(),
+        Node::Text(text) => {
+            checked_text(&text, || param.to_owned())?;
+            Value::String(text)
+        }
+        Node::Integer(number) => Value::String(number.to_string()),
+        Node::Bool(value) => Value::String(value.to_string()),
         Node::List(items) => Value::Array(
             items
                 .into_iter()
@@ -460,12 +465,21 @@ fn to_value(node: Node, param: &str) -> Result<Value, ApiError> {
                 .into_iter()
                 .map(|(name, node)| {
                     let at = format!("{param}[{}]", shown(&name));
-                    checked_text(name.clone(), &at)?;
+                    checked_text(&name, || at.clone())?;
                     Ok::<_, ApiError>((name, to_value(node, &at)?))
                 })
                 .collect::<Result<_, _>>()?,
         ),
     })
+}
+
+/// A group whose keys happen to be 0, 1, 2 .. is read as a list; where names are free it is a group after all.
+fn keyed(node: Node) -> BTreeMap<String, Node> {
+    match node {
+        Node::Map(fields) => fields,
+        Node::List(items) => items.into_iter().enumerate().map(|(i, n)| (i.to_string(), n)).collect(),
+        _ => BTreeMap::new(),
+    }
 }
 
 fn malformed(message: &str) -> ApiError {
@@ -617,7 +631,12 @@ mod json {
             ))
         }
         fn visit_str<E: Error>(self, v: &str) -> Result<Node, E> {
-            Ok(Node::Text(v.to_owned()))
+            // as in a form, empty means "unset"
+            Ok(if v.is_empty() {
+                Node::Null
+            } else {
+                Node::Text(v.to_owned())
+            })
         }
         fn visit_unit<E: Error>(self) -> Result<Node, E> {
             Ok(Node::Null)

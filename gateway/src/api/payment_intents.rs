@@ -196,14 +196,7 @@ impl Texts {
                 ));
             }
         }
-        let email = params.text_change("receipt_email")?;
-        if email.iter().flatten().any(|e| !(e.contains('@') && e.len() <= 254)) {
-            return Err(ApiError::invalid(
-                "email_invalid",
-                "receipt_email",
-                "Invalid email address.",
-            ));
-        }
+        let email = email(params, "receipt_email")?;
         Ok(Self([
             params.text_change("description")?,
             descriptor,
@@ -229,6 +222,19 @@ impl Texts {
         set(&mut details.receipt_email, email);
         set(&mut details.setup_future_usage, future);
         set(&mut details.transfer_group, group);
+    }
+}
+
+/// An email address that may be set and unset.
+pub(super) fn email(params: &mut Params, name: &str) -> Result<Option<Option<String>>, ApiError> {
+    let email = params.text_change(name)?;
+    match email.iter().flatten().find(|e| !(e.contains('@') && e.len() <= 254)) {
+        None => Ok(email),
+        Some(wrong) => Err(ApiError::invalid(
+            "email_invalid",
+            name,
+            format!("Invalid email address: {}", super::error::shown(wrong)),
+        )),
     }
 }
 

@@ -7,7 +7,7 @@
 use super::accounting;
 use super::flow::{self, Asker};
 use super::rows::*;
-use super::state::{self, Fact};
+use super::state::{self, Fact, Rejection};
 use super::{store, sweep};
 use crate::api::error::ApiError;
 use crate::app::App;
@@ -50,7 +50,8 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
     for _ in 0..RETRIES {
         let payment = flow::load(call, &new.payment_id).await?;
         let amount = new.amount.unwrap_or_else(|| state::refundable(&payment).max(1));
-        let mut next = state::apply(&payment, &Fact::RefundStarted { amount })?;
+        let mut next = state::apply(&payment, &Fact::RefundStarted { amount })
+            .map_err(|rejection| refused(rejection, &payment, amount))?;
         let charge_id = payment
             .charge_id
             .clone()
@@ -109,6 +110,41 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
         }
     }
     Err(Refused::conflict().into())
+}
+
+/// Why a refund cannot begin, in Stripe's words.
+fn refused(rejection: Rejection, payment: &Payment, amount: i64) -> ApiError {
+    let charge = payment.charge_id.as_deref().unwrap_or_default();
+    match rejection {
+        Rejection::TooMuch { available } => ApiError::invalid(
+            "amount_too_large",
+            "amount",
+            format!(
+                "Refund amount ({}) is greater than unrefunded amount on charge ({})",
+                wire::amount(amount, &payment.currency),
+                wire::amount(available, &payment.currency)
+            ),
+        ),
+        Rejection::AlreadyRefunded => ApiError::invalid(
+            "charge_already_refunded",
+            "",
+            format!("Charge {charge} has already been refunded."),
+        ),
+        Rejection::Disputed => ApiError::invalid(
+            "charge_disputed",
+            "",
+            format!("Charge {charge} has been charged back; cannot issue a refund."),
+        ),
+        Rejection::UnexpectedState { .. } => ApiError::invalid(
+            "payment_intent_unexpected_state",
+            "payment_intent",
+            format!(
+                "This PaymentIntent ({}) does not have a successful charge to refund.",
+                payment.id
+            ),
+        ),
+        other => other.into(),
+    }
 }
 
 /// Writes what came of a refund: commit B. Safe to call twice.
@@ -239,6 +275,9 @@ pub async fn update(
         flow::merge_metadata(&mut refund.details.metadata, metadata.clone());
         let unit = Unit::new(call.book_id()).update(&mut refund);
         let mut object = wire::refund(&refund);
+        let unit = unit
+            .insert(&call.event("refund.updated", &object))
+            .insert(&call.event("charge.refund.updated", &object));
         crate::api::expand::expand(call, &mut object, &[]).await?;
         let answer = Answer::ok(&object);
         match call

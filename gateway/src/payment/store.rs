@@ -5,7 +5,7 @@
 use crate::commit::{Row, Table};
 use serde::de::DeserializeOwned;
 use tokio_postgres::GenericClient;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::{FromSql, ToSql, Type};
 
 /// The row with this id in this book.
 pub async fn get<R: Row>(
@@ -20,7 +20,26 @@ pub async fn get<R: Row>(
     let rows = client
         .query_typed(&sql, &[(&book_id, Type::INT8), (&id, Type::TEXT)])
         .await?;
-    Ok(rows.first().map(row))
+    rows.first().map(row).transpose()
+}
+
+/// The rows of this book with these ids, in no order; ids that the book does not have are left out.
+pub async fn get_many<R: Row>(
+    client: &impl GenericClient,
+    book_id: i64,
+    ids: &[&str],
+) -> Result<Vec<R>, tokio_postgres::Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND id = ANY($2)",
+        table_name(R::TABLE)
+    );
+    let rows = client
+        .query_typed(&sql, &[(&book_id, Type::INT8), (&ids, Type::TEXT_ARRAY)])
+        .await?;
+    rows.iter().map(row).collect()
 }
 
 /// The rows of this book where `column` has this value, newest first, at most `limit`.
@@ -41,7 +60,7 @@ pub async fn by<R: Row>(
             &[(&book_id, Type::INT8), (&value, Type::TEXT), (&limit, Type::INT8)],
         )
         .await?;
-    Ok(rows.iter().map(row).collect())
+    rows.iter().map(row).collect()
 }
 
 /// A page of a list.
@@ -55,9 +74,9 @@ pub struct Page {
     pub ending_before: Option<String>,
 }
 
-/// A condition of a list: a column, an operator from the code, and a value.
+/// A condition of a list: SQL from the code, and a value.
 pub struct Filter {
-    /// e.g. `customer_id = `; the placeholder is appended
+    /// e.g. `customer_id = ?`, with `?` where the value goes; at the end if there is none. The table is `t`.
     pub condition: &'static str,
     /// the value
     pub value: Box<dyn ToSql + Sync + Send>,
@@ -79,7 +98,8 @@ pub async fn list<R: Row>(
     let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&book_id, Type::INT8)];
     for filter in filters {
         values.push((filter.value.as_ref() as &(dyn ToSql + Sync), filter.r#type.clone()));
-        sql.push_str(&format!(" AND {}${}", filter.condition, values.len()));
+        let (before, after) = filter.condition.split_once('?').unwrap_or((filter.condition, ""));
+        sql.push_str(&format!(" AND {before}${}{after}", values.len()));
     }
     if let Some(after) = &page.starting_after {
         values.push((after, Type::TEXT));
@@ -100,7 +120,11 @@ pub async fn list<R: Row>(
     ));
     let rows = client.query_typed(&sql, &values).await?;
     let more = rows.len() as i64 > page.limit;
-    let mut rows: Vec<R> = rows.iter().take(page.limit as usize).map(row).collect();
+    let mut rows: Vec<R> = rows
+        .iter()
+        .take(page.limit as usize)
+        .map(row)
+        .collect::<Result<_, _>>()?;
     if backwards {
         rows.reverse();
     }
@@ -131,13 +155,33 @@ pub async fn claim_due<R: Row>(
             ],
         )
         .await?;
-    Ok(rows.iter().map(row).collect())
+    rows.iter().map(row).collect()
 }
 
-pub(crate) fn row<R: DeserializeOwned>(row: &tokio_postgres::Row) -> R {
-    let text: &str = row.get(0);
-    // The row was written from this very type; a mismatch means a migration and this code have parted.
-    serde_json::from_str(text).unwrap_or_else(|e| panic!("a stored row does not fit its type: {e}"))
+/// The row in the first column, as JSON text. One that does not fit its type (a migration and this code have parted) is
+/// an error of that column.
+pub(crate) fn row<R: DeserializeOwned>(row: &tokio_postgres::Row) -> Result<R, tokio_postgres::Error> {
+    row.try_get::<_, Stored<R>>(0).map(|stored| stored.0)
+}
+
+struct Stored<R>(R);
+
+impl<'a, R: DeserializeOwned> FromSql<'a> for Stored<R> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        // The reader's own message would quote the row, and this one goes to the log.
+        serde_json::from_slice(raw).map(Stored).map_err(|e| {
+            let what = std::any::type_name::<R>();
+            format!(
+                "a stored row does not fit {what} ({:?} error at byte {})",
+                e.classify(),
+                e.column()
+            )
+            .into()
+        })
+    }
+    fn accepts(r#type: &Type) -> bool {
+        matches!(*r#type, Type::TEXT | Type::JSON)
+    }
 }
 
 pub(crate) fn table_name(table: Table) -> &'static str {

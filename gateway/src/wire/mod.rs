@@ -5,7 +5,7 @@
 mod money;
 mod payment;
 
-pub use money::{balance_transaction, refund};
+pub use money::{amount, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
 
 use jiff::Timestamp;

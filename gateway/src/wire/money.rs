@@ -5,6 +5,22 @@ use crate::payment::rows::{BalanceTransaction, Refund, RefundStatus};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+/// An amount for people, in messages: `12.30 usd`.
+pub fn amount(minor: i64, currency: &str) -> String {
+    let exponent = currency.parse().map_or(0, ledger::Currency::exponent);
+    match 10i64.checked_pow(exponent.into()) {
+        Some(unit) if unit > 1 => {
+            let sign = if minor < 0 { "-" } else { "" };
+            let (whole, rest) = (
+                minor.unsigned_abs() / unit.unsigned_abs(),
+                minor.unsigned_abs() % unit.unsigned_abs(),
+            );
+            format!("{sign}{whole}.{rest:0width$} {currency}", width = usize::from(exponent))
+        }
+        _ => format!("{minor} {currency}"),
+    }
+}
+
 /// `refund`.
 pub fn refund(refund: &Refund) -> Value {
     json!({
@@ -63,4 +79,23 @@ pub fn balance_transaction(row: &BalanceTransaction, now: Timestamp) -> Value {
         "status": if row.available_on <= now { "available" } else { "pending" },
         "type": row.r#type,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_with_their_currency_s_decimals() {
+        for (minor, currency, text) in [
+            (1230, "usd", "12.30 usd"),
+            (5, "usd", "0.05 usd"),
+            (-5, "usd", "-0.05 usd"),
+            (500, "jpy", "500 jpy"),
+            (1230, "kwd", "1.230 kwd"),
+            (i64::MIN, "usd", "-92233720368547758.08 usd"),
+        ] {
+            assert_eq!(amount(minor, currency), text);
+        }
+    }
 }
