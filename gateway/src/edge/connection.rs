@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -31,27 +31,48 @@ pub(super) async fn run(
     tcp: TcpStream,
     address: SocketAddr,
     tls: Option<Arc<Reloadable>>,
-    mut draining: watch::Receiver<bool>,
+    draining: watch::Receiver<bool>,
 ) {
     let _open = Open::new(&shared.stats);
     let _ = tcp.set_nodelay(true); // answers are single writes; waiting for more would only add latency
-    let Some(tls) = tls else {
-        let peer = Peer {
-            address,
-            common_name: None,
-        };
-        return speak(&shared, tcp, peer, Protocol::Http1, &mut draining).await;
+    let conversation = match tls {
+        // Boxed, so that the space of the handshake is given back when it is over.
+        Some(tls) => Box::pin(greet(shared.clone(), tcp, address, tls, draining)).await,
+        None => {
+            let peer = Peer {
+                address,
+                common_name: None,
+            };
+            Some(speak(shared.clone(), tcp, peer, Protocol::Http1, draining))
+        }
     };
+    if let Some(conversation) = conversation {
+        conversation.await;
+    }
+}
+
+/// The handshake; `None` when there is nobody to talk to.
+async fn greet(
+    shared: Arc<Shared>,
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: Arc<Reloadable>,
+    mut draining: watch::Receiver<bool>,
+) -> Option<Conversation> {
     let handshake = TlsAcceptor::from(tls.current()).accept(tcp);
     let stream = tokio::select! {
-        () = begun(&mut draining) => return,
+        () = begun(&mut draining) => return None,
         stream = timeout(shared.limits.handshake(), handshake) => stream,
     };
     match stream {
-        Err(_) => Stats::count(&shared.stats.handshakes_slow),
+        Err(_) => {
+            Stats::count(&shared.stats.handshakes_slow);
+            None
+        }
         Ok(Err(error)) => {
             Stats::count(&shared.stats.handshakes_failed);
             tracing::debug!(%address, %error, "handshake failed");
+            None
         }
         Ok(Ok(stream)) => {
             let (_, session) = stream.get_ref();
@@ -63,10 +84,13 @@ pub(super) async fn run(
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            speak(&shared, stream, peer, protocol, &mut draining).await;
+            Some(speak(shared, stream, peer, protocol, draining))
         }
     }
 }
+
+/// A connection after its handshake, to be driven to its end.
+type Conversation = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone, Copy)]
 enum Protocol {
@@ -74,7 +98,9 @@ enum Protocol {
     Http2,
 }
 
-async fn speak<I>(shared: &Arc<Shared>, io: I, peer: Peer, protocol: Protocol, draining: &mut watch::Receiver<bool>)
+/// The connection from here on, in a box of its own size. (An async fn would hold each step's copy of the stream for as long
+/// as the connection lives: with ten thousand idle ones that is most of the memory.)
+fn speak<I>(shared: Arc<Shared>, io: I, peer: Peer, protocol: Protocol, draining: watch::Receiver<bool>) -> Conversation
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -82,9 +108,10 @@ where
     let activity = Arc::new(Activity::new(limits.h2_resets));
     let service = {
         let (shared, activity) = (shared.clone(), activity.clone());
-        service_fn(move |request| request::answer(shared.clone(), activity.clone(), peer.clone(), request))
+        // Boxed: hyper keeps the space of a request's future while the connection rests.
+        service_fn(move |request| Box::pin(request::answer(shared.clone(), activity.clone(), peer.clone(), request)))
     };
-    let ending = match protocol {
+    match protocol {
         Protocol::Http1 => {
             let io = TokioIo::new(Heard {
                 io,
@@ -97,7 +124,7 @@ where
                 // hyper answers a longer head by itself, without our envelope: leave room for ours to speak first.
                 .max_buf_size((limits.header_bytes + limits.uri_bytes).max(SMALLEST_BUFFER) * 2)
                 .serve_connection(io, service);
-            drive(connection, &activity, limits, draining).await
+            Box::pin(drive(Box::pin(connection), activity, shared, draining))
         }
         Protocol::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -110,40 +137,34 @@ where
                 .keep_alive_interval(limits.h2_ping())
                 .keep_alive_timeout(limits.h2_ping())
                 .serve_connection(TokioIo::new(io), service);
-            drive(connection, &activity, limits, draining).await
+            Box::pin(drive(Box::pin(connection), activity, shared, draining))
         }
-    };
-    match ending {
-        Ending::Peer => {}
-        Ending::Idle => Stats::count(&shared.stats.connections_idle),
-        Ending::SlowHead => Stats::count(&shared.stats.connections_slow_head),
-        Ending::Flood => Stats::count(&shared.stats.connections_flooding),
     }
 }
 
-/// Why a connection ended.
+/// Why the clock ends a connection.
 #[derive(Clone, Copy)]
 enum Ending {
-    Peer,
     Idle,
     SlowHead,
-    Flood,
 }
 
-async fn drive<C>(connection: C, activity: &Activity, limits: &Limits, draining: &mut watch::Receiver<bool>) -> Ending
-where
-    C: GracefulConnection,
-{
-    let mut connection = pin!(connection);
+async fn drive<C: GracefulConnection>(
+    mut connection: Pin<Box<C>>,
+    activity: Arc<Activity>,
+    shared: Arc<Shared>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let (limits, stats) = (&shared.limits, &shared.stats);
     let mut drained = false;
     loop {
         // The deadline can move closer (idle, then a slow head), never by more than one header_read: look again by then.
         let look = activity.deadline(limits).0.min(Instant::now() + limits.header_read());
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return Ending::Peer,
-            () = activity.flooded.notified() => return Ending::Flood,
-            () = begun(draining), if !drained => {
+            _ = connection.as_mut() => return,
+            () = activity.flooded.notified() => return Stats::count(&stats.connections_flooding),
+            () = begun(&mut draining), if !drained => {
                 drained = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -152,7 +173,10 @@ where
                 if deadline <= Instant::now() {
                     connection.as_mut().graceful_shutdown(); // GOAWAY, so that a request on its way is retried elsewhere
                     let _ = timeout(LINGER, connection.as_mut()).await;
-                    return ending;
+                    return Stats::count(match ending {
+                        Ending::Idle => &stats.connections_idle,
+                        Ending::SlowHead => &stats.connections_slow_head,
+                    });
                 }
             }
         }
