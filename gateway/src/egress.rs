@@ -73,3 +73,89 @@ pub fn describe(error: &dyn std::error::Error) -> String {
         .take(300)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_postgres::TempDir;
+    use crate::webhook::target::{Policy, Target, TargetClient};
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::net::TcpListener;
+
+    /// A receiver on `https://localhost` whose certificate names `name`, and the file of the authority to believe.
+    async fn receiver(name: &str, dir: &TempDir) -> (String, std::path::PathBuf) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let file = dir.path().join(format!("{name}.pem"));
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(socket) = acceptor.accept(socket).await else {
+                        return;
+                    };
+                    let service =
+                        service_fn(async |_| Ok::<_, hyper::Error>(http::Response::new(Full::new(Bytes::new()))));
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(socket), service)
+                        .await;
+                });
+            }
+        });
+        (url, file)
+    }
+
+    async fn post(url: &str, roots: Arc<RootCertStore>) -> Result<u16, String> {
+        let policy = Policy {
+            allow_private: true,
+            roots,
+            timeout: Duration::from_secs(10),
+        };
+        let target = Target::parse(url, &policy).unwrap();
+        TargetClient::new(&policy)
+            .post(&target, "t=1", Bytes::new())
+            .await
+            .map(|answer| answer.status.as_u16())
+    }
+
+    #[tokio::test]
+    async fn only_named_authorities_and_the_right_name_are_believed() {
+        let dir = TempDir::new("egress");
+        let (right, right_ca) = receiver("localhost", &dir).await;
+        let (wrong_name, wrong_name_ca) = receiver("example.com", &dir).await;
+        assert_eq!(
+            post(&right, roots(&[&right_ca, &wrong_name_ca]).unwrap()).await,
+            Ok(200)
+        );
+        for (url, ca) in [(&right, &wrong_name_ca), (&wrong_name, &wrong_name_ca)] {
+            let error = post(url, roots(&[ca]).unwrap()).await.unwrap_err();
+            assert!(error.contains("certificate"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_an_error() {
+        let dir = TempDir::new("egress-roots");
+        let empty = dir.path().join("empty.pem");
+        std::fs::write(&empty, "nothing").unwrap();
+        assert!(roots(&[&empty]).unwrap_err().contains("no certificate"));
+        assert!(roots(&[dir.path().join("missing.pem")]).is_err());
+        assert!(roots::<&Path>(&[]).unwrap().is_empty());
+    }
+}

@@ -275,7 +275,7 @@ impl Flight {
         if let Some(health) = self.endpoints.get_mut(&key) {
             health.in_flight = health.in_flight.saturating_sub(1);
             health.healthy = Some(outcome.as_ref().is_some_and(|o| o.delivered_at.is_some()));
-            // Only what differs from a newcomer is remembered, so that this map stays as small as what is under way.
+            // The claim looks every pending endpoint up in this list: it stays short, and who falls out is a newcomer again.
             if health.in_flight == 0 && self.endpoints.len() > REMEMBERED_ENDPOINTS {
                 self.endpoints.remove(&key);
             }
@@ -325,4 +325,4 @@ const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(40);
 /// Attempts under way at one endpoint: many where the last one succeeded, few where nothing is known, one where it failed.
 const HEALTHY_ROOM: usize = 32;
 const NEWCOMER_ROOM: usize = 4;
-const REMEMBERED_ENDPOINTS: usize = 10_000;
+const REMEMBERED_ENDPOINTS: usize = 500;
