@@ -45,6 +45,8 @@ pub struct Parts {
 pub struct Settings {
     /// an attempt whose request has not ended after this is asked about by the sweep
     pub sweep_after: SignedDuration,
+    /// an attempt that the acquirer has never seen is not believed lost before this: its search may lag by a minute
+    pub not_received_after: SignedDuration,
     /// how often the sweep looks for due work
     pub sweep_every: Duration,
     /// from capture until the money counts as available
@@ -57,9 +59,22 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sweep_after: SignedDuration::from_secs(45),
+            not_received_after: SignedDuration::from_mins(3),
             sweep_every: Duration::from_secs(1),
             settlement_delay: SignedDuration::from_hours(48),
             test_mode: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Against the simulator, whose search never lags: a person or a test does not wait minutes for the sweep.
+    pub fn development() -> Self {
+        Self {
+            sweep_after: SignedDuration::from_secs(15),
+            not_received_after: SignedDuration::from_secs(20),
+            test_mode: true,
+            ..Self::default()
         }
     }
 }

@@ -163,9 +163,10 @@ impl Service {
             scorer,
             connectors: Registry::new(vec![Arc::new(stripe) as Arc<dyn Connector>]),
             clock,
-            settings: Settings {
-                test_mode: config.development,
-                ..Settings::default()
+            settings: if config.development {
+                Settings::development()
+            } else {
+                Settings::default()
             },
         });
         if config.development {

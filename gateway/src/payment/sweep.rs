@@ -19,7 +19,8 @@ use crate::connector::{Decline, Failure, Found};
 use jiff::SignedDuration;
 use std::sync::Arc;
 
-/// How often the acquirer must say "never seen" before an attempt is ended as not received.
+/// How often the acquirer must say "never seen" before an attempt is ended as not received; it must also be old enough
+/// (`Settings::not_received_after`), because an acquirer's search lags behind its truth.
 pub const GIVE_UP_AFTER: i16 = 4;
 /// An attempt that ended as not received is asked about once more after this: networks are late, not lost.
 pub const WATCH_LATE_FOR: SignedDuration = SignedDuration::from_mins(10);
@@ -68,6 +69,7 @@ async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
     let connector = app.connector(&charge.connector)?;
     let found = connector.inquire(&charge.id, charge.acquirer_id.as_deref()).await;
     tracing::info!(charge = charge.id, operation = ?payment.operation, ?found, "swept");
+    let age = app.clock.now().duration_since(charge.created_at);
     match payment.operation {
         Some(Operation::Authorize) => {
             let outcome = match found {
@@ -75,9 +77,11 @@ async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
                 Ok(Found::Captured { approval, .. }) => Ok(approval),
                 Ok(Found::Declined(decline)) => Err(Failure::Declined(decline)),
                 Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization was reversed."))),
-                Ok(Found::Nothing) if charge.swept + 1 >= GIVE_UP_AFTER => Err(Failure::Declined(not_received(
-                    "The payment did not reach the bank. Nothing was charged.",
-                ))),
+                Ok(Found::Nothing) if charge.swept + 1 >= GIVE_UP_AFTER && age >= app.settings.not_received_after => {
+                    Err(Failure::Declined(not_received(
+                        "The payment did not reach the bank. Nothing was charged.",
+                    )))
+                }
                 Ok(Found::Nothing) => Err(Failure::Unknown("the acquirer has not seen it yet".into())),
                 Ok(Found::Processing) => Err(Failure::Unknown("the acquirer is still at work".into())),
                 Err(Failure::Declined(decline)) => Err(Failure::Unknown(decline.message)),
