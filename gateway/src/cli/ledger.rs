@@ -86,7 +86,8 @@ async fn prove(args: Verify) -> Result<()> {
     let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
         "{spinner} {human_pos} journals, {elapsed}",
     )?);
-    let report = verify::verify(&mut client, |journals| progress.set_position(journals)).await?;
+    let mut report = verify::verify(&mut client, |journals| progress.set_position(journals)).await?;
+    report.checks.extend(crate::audit::audit(&mut client).await?);
     progress.finish_and_clear();
     if args.json {
         let checks = report.checks.iter().map(|check| {

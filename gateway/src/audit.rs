@@ -1,0 +1,171 @@
+//! The audit: gateway states against the books, object by object. It believes neither; it compares.
+//!
+//! The ledger's own proof (`ledger::verify`) shows that the books are consistent in themselves; this shows that they are
+//! about these payments. Every check is one query over committed rows that lists what is wrong. Reads only.
+
+use ledger::verify::Check;
+use tokio_postgres::{Client, IsolationLevel};
+
+/// Runs every check on one snapshot of the database.
+///
+/// # Errors
+/// When the database fails.
+pub async fn audit(client: &mut Client) -> Result<Vec<Check>, tokio_postgres::Error> {
+    let tx = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    let mut checks = Vec::with_capacity(CHECKS.len());
+    for Query { name, rows, wrong } in CHECKS {
+        let sql = format!(
+            "WITH wrong AS ({wrong}) SELECT ({rows})::bigint, (SELECT count(*) FROM wrong), (SELECT min(what) FROM wrong)"
+        );
+        let row = tx.query_one(&sql, &[]).await?;
+        let (rows, wrong): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        checks.push(Check {
+            name,
+            rows: rows.unsigned_abs(),
+            wrong: wrong.unsigned_abs(),
+            first_wrong: row.try_get(2)?,
+        });
+    }
+    tx.commit().await?;
+    Ok(checks)
+}
+
+struct Query {
+    /// what must hold
+    name: &'static str,
+    /// counts what is looked at
+    rows: &'static str,
+    /// lists what is wrong, as one text column `what`
+    wrong: &'static str,
+}
+
+/// Amount of a journal code per object: the sum of its posted debits.
+macro_rules! booked {
+    ($code:literal) => {
+        concat!(
+            "(SELECT book_id, reference, sum(amount) AS amount FROM ledger.posting WHERE code = '",
+            $code,
+            "' AND layer = 'posted' AND side = 'debit' GROUP BY 1, 2)"
+        )
+    };
+}
+
+const CHECKS: &[Query] = &[
+    Query {
+        name: "what a charge captured is what J03 booked",
+        rows: "SELECT count(*) FROM gateway.charge",
+        wrong: concat!(
+            "SELECT coalesce(c.id, j.reference) || ': captured ' || coalesce(c.amount_captured, 0) || ', booked ' || coalesce(j.amount, 0) AS what
+             FROM gateway.charge c FULL JOIN ",
+            booked!("J03"),
+            " j ON j.book_id = c.book_id AND j.reference = c.id
+             WHERE coalesce(c.amount_captured, 0) <> coalesce(j.amount, 0)"
+        ),
+    },
+    Query {
+        name: "the fee of a charge is what J04 booked",
+        rows: "SELECT count(*) FROM gateway.charge WHERE fee > 0",
+        wrong: concat!(
+            "SELECT coalesce(c.id, j.reference) || ': fee ' || coalesce(c.fee, 0) || ', booked ' || coalesce(j.amount, 0) AS what
+             FROM gateway.charge c FULL JOIN ",
+            booked!("J04"),
+            " j ON j.book_id = c.book_id AND j.reference = c.id
+             WHERE coalesce(c.fee, 0) <> coalesce(j.amount, 0)"
+        ),
+    },
+    Query {
+        name: "a payment received what its charges captured",
+        rows: "SELECT count(*) FROM gateway.payment",
+        wrong: "SELECT p.id || ': received ' || p.amount_received || ', captured ' || coalesce(c.captured, 0) AS what
+                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(amount_captured) AS captured,
+                    count(*) FILTER (WHERE status IN ('succeeded', 'pending', 'unknown')) AS live FROM gateway.charge GROUP BY 1, 2) c
+                ON c.book_id = p.book_id AND c.payment_id = p.id
+                WHERE p.amount_received <> coalesce(c.captured, 0) OR c.live > 1
+                   OR (p.status = 'succeeded') <> (p.amount_received > 0)",
+    },
+    Query {
+        name: "an uncaptured authorization has its hold open, and no other charge has",
+        rows: "SELECT count(*) FROM gateway.charge WHERE hold_id IS NOT NULL",
+        wrong: "SELECT coalesce(c.id, h.hold_id::text) || ': hold remains ' || coalesce(h.remaining, 0) AS what
+                FROM (SELECT * FROM gateway.charge WHERE hold_id IS NOT NULL) c
+                FULL JOIN (SELECT * FROM ledger.hold WHERE remaining > 0) h ON h.book_id = c.book_id AND h.hold_id = c.hold_id
+                WHERE coalesce(h.remaining, 0) <> CASE WHEN c.status = 'succeeded' AND NOT c.captured THEN c.amount ELSE 0 END",
+    },
+    Query {
+        name: "a refund was requested once in the books (J08a)",
+        rows: "SELECT count(*) FROM gateway.refund",
+        wrong: concat!(
+            "SELECT coalesce(r.id, j.reference) || ': refund ' || coalesce(r.amount, 0) || ', booked ' || coalesce(j.amount, 0) AS what
+             FROM gateway.refund r FULL JOIN ",
+            booked!("J08a"),
+            " j ON j.book_id = r.book_id AND j.reference = r.id WHERE coalesce(r.amount, 0) <> coalesce(j.amount, 0)"
+        ),
+    },
+    Query {
+        name: "a succeeded refund is confirmed in the books (J08b), a failed one given back (J09)",
+        rows: "SELECT count(*) FROM gateway.refund",
+        wrong: concat!(
+            "SELECT r.id || ': ' || r.status || ', confirmed ' || coalesce(b.amount, 0) || ', given back ' || coalesce(f.amount, 0) AS what
+             FROM gateway.refund r
+             LEFT JOIN ",
+            booked!("J08b"),
+            " b ON b.book_id = r.book_id AND b.reference = r.id LEFT JOIN ",
+            booked!("J09"),
+            " f ON f.book_id = r.book_id AND f.reference = r.id
+             WHERE (r.status = 'succeeded' AND (coalesce(b.amount, 0) <> r.amount OR f.amount IS NOT NULL))
+                OR (r.status IN ('failed', 'canceled') AND coalesce(f.amount, 0) <> r.amount)
+                OR (r.status IN ('pending', 'unknown') AND (b.amount IS NOT NULL OR f.amount IS NOT NULL))"
+        ),
+    },
+    Query {
+        name: "a payment's refunded amount is the sum of its refunds that stand",
+        rows: "SELECT count(*) FROM gateway.payment WHERE amount_refunded > 0",
+        wrong: "SELECT p.id || ': refunded ' || p.amount_refunded || ', refunds ' || coalesce(r.amount, 0) AS what
+                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(amount) AS amount FROM gateway.refund
+                    WHERE status NOT IN ('failed', 'canceled') GROUP BY 1, 2) r ON r.book_id = p.book_id AND r.payment_id = p.id
+                WHERE p.amount_refunded <> coalesce(r.amount, 0)",
+    },
+    Query {
+        name: "refund payable (2120) is the sum of the refunds under way",
+        rows: "SELECT count(*) FROM ledger.account WHERE account LIKE '2120.%'",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', refunds under way ' || coalesce(r.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM gateway.refund
+                    WHERE status IN ('pending', 'unknown') GROUP BY 1, 2) r ON r.book_id = b.book_id AND r.currency = b.currency
+                WHERE b.account LIKE '2120.%' AND b.posted <> coalesce(r.amount, 0)",
+    },
+    Query {
+        name: "contested principal (1130) is the sum of the chargebacks whose outcome is open",
+        rows: "SELECT count(*) FROM gateway.dispute",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', disputes ' || coalesce(d.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, '1130.' || connector || '.' || currency AS account, sum(amount) AS amount
+                    FROM gateway.dispute WHERE funds = 'withdrawn' GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.account = b.account
+                WHERE b.account LIKE '1130.%' AND b.posted <> coalesce(d.amount, 0)",
+    },
+    Query {
+        name: "dispute hold (2110) is the sum of what the disputes hold",
+        rows: "SELECT count(*) FROM gateway.dispute",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', held ' || coalesce(d.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(held_pending + held_available + held_receivable) AS amount
+                    FROM gateway.dispute GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
+                WHERE b.account LIKE '2110.%' AND b.posted <> coalesce(d.amount, 0)",
+    },
+    Query {
+        name: "a payment's disputed amount is the sum of its chargebacks open and lost",
+        rows: "SELECT count(*) FROM gateway.payment WHERE amount_disputed > 0",
+        wrong: "SELECT p.id || ': disputed ' || p.amount_disputed || ', chargebacks ' || coalesce(d.amount, 0) AS what
+                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(amount) AS amount FROM gateway.dispute
+                    WHERE funds IN ('withdrawn', 'lost') GROUP BY 1, 2) d ON d.book_id = p.book_id AND d.payment_id = p.id
+                WHERE p.amount_disputed <> coalesce(d.amount, 0)",
+    },
+    Query {
+        name: "each line of a merchant's balance names a journal of its book",
+        rows: "SELECT count(*) FROM gateway.balance_transaction",
+        wrong: "SELECT t.id || ': no journal ' || t.journal_id AS what FROM gateway.balance_transaction t
+                WHERE NOT EXISTS (SELECT FROM ledger.journal j WHERE j.book_id = t.book_id AND j.journal_id = t.journal_id)",
+    },
+];
