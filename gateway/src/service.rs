@@ -183,6 +183,9 @@ impl Service {
             stop,
             work: Vec::new(),
         };
+        service
+            .metrics
+            .register(Box::new(commit::CommitMetrics::new(service.app.clone())?))?;
         let attempts = risk::rebuild(&service.app)
             .await
             .map_err(|e| anyhow::anyhow!(e.message))

@@ -5,10 +5,12 @@
 //! It must never report success before COMMIT.
 
 mod batch;
+mod metrics;
 mod table;
 mod unit;
 
 pub use batch::GatewayBatch;
+pub use metrics::CommitMetrics;
 pub use table::{Row, Table, Versioned};
 pub use unit::{Digest, Request, Unit};
 

@@ -220,18 +220,15 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             expect(payment, &[Status::Succeeded])?;
             within(*amount, i64::MAX - payment.amount_disputed)?;
             next.amount_disputed += amount;
-            // The network debits even what was refunded before: the books show both, a person decides (guard rule 3).
-            if next.amount_refunded + next.amount_disputed > next.amount_received {
-                next.double_credit_risk = true;
-            }
         }
         Fact::ChargebackReturned { amount } => {
             expect(payment, &[Status::Succeeded])?;
             within(*amount, payment.amount_disputed)?;
             next.amount_disputed -= amount;
-            next.double_credit_risk = next.amount_refunded + next.amount_disputed > next.amount_received;
         }
     }
+    // A network debits even what was refunded before: the books show both, a person decides.
+    next.double_credit_risk = next.amount_refunded.saturating_add(next.amount_disputed) > next.amount_received;
     Ok(next)
 }
 

@@ -1,1 +1,240 @@
+//! The transition table, every fact in every state, and sums that hold under any order of facts.
 
+use super::*;
+use crate::payment::rows::PaymentDetails;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn payment() -> Payment {
+    Payment {
+        book_id: 1,
+        id: "pi_1".into(),
+        version: 1,
+        status: Status::RequiresConfirmation,
+        operation: None,
+        operation_amount: None,
+        amount: 1000,
+        currency: "usd".into(),
+        amount_capturable: 0,
+        amount_received: 0,
+        amount_refunded: 0,
+        amount_disputed: 0,
+        double_credit_risk: false,
+        capture_method: CaptureMethod::Automatic,
+        customer_id: None,
+        payment_method_id: None,
+        charge_id: None,
+        review_id: None,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        canceled_at: None,
+        details: PaymentDetails::default(),
+    }
+}
+
+fn after(facts: &[Fact]) -> Payment {
+    facts.iter().fold(payment(), |p, fact| {
+        apply(&p, fact).unwrap_or_else(|e| panic!("{fact:?}: {e}"))
+    })
+}
+
+fn started() -> Fact {
+    Fact::AttemptStarted {
+        charge_id: "ch_1".into(),
+        payment_method_id: "pm_1".into(),
+    }
+}
+
+fn approved(captured: bool) -> Fact {
+    Fact::Approved {
+        captured,
+        review_id: None,
+    }
+}
+
+fn at() -> jiff::Timestamp {
+    jiff::Timestamp::UNIX_EPOCH
+}
+
+/// One of each fact, with an amount that fits a whole payment of 1000.
+fn facts() -> Vec<Fact> {
+    vec![
+        started(),
+        approved(true),
+        approved(false),
+        Fact::Declined { error: json!({}) },
+        Fact::OutcomeUnknown,
+        Fact::CaptureStarted { amount: 400 },
+        Fact::Captured { amount: 400 },
+        Fact::CaptureRefused,
+        Fact::VoidStarted { reason: None },
+        Fact::Voided { at: at() },
+        Fact::VoidRefused,
+        Fact::Canceled { at: at(), reason: None },
+        Fact::RefundStarted { amount: 100 },
+        Fact::RefundFailed { amount: 100 },
+        Fact::ChargebackTaken { amount: 100 },
+        Fact::ChargebackReturned { amount: 100 },
+    ]
+}
+
+/// Every state that a payment can be in, with the facts it accepts, by their place in [`facts`]. All others are refused.
+#[test]
+fn each_state_accepts_its_facts_and_no_other() {
+    let table: &[(&str, Payment, &[usize])] = &[
+        ("requires_confirmation", payment(), &[0, 11]),
+        (
+            "requires_payment_method",
+            Payment {
+                status: Status::RequiresPaymentMethod,
+                ..payment()
+            },
+            &[0, 11],
+        ),
+        (
+            "requires_action",
+            Payment {
+                status: Status::RequiresAction,
+                ..payment()
+            },
+            &[11],
+        ),
+        ("processing", after(&[started()]), &[1, 2, 3, 4]),
+        ("requires_capture", after(&[started(), approved(false)]), &[5, 8]),
+        (
+            "capturing",
+            after(&[started(), approved(false), Fact::CaptureStarted { amount: 400 }]),
+            &[6, 7],
+        ),
+        (
+            "voiding",
+            after(&[started(), approved(false), Fact::VoidStarted { reason: None }]),
+            &[9, 10],
+        ),
+        ("succeeded", after(&[started(), approved(true)]), &[12, 14]),
+        (
+            "succeeded, refunded in part",
+            after(&[started(), approved(true), Fact::RefundStarted { amount: 100 }]),
+            &[12, 13, 14],
+        ),
+        (
+            "succeeded, disputed in part",
+            after(&[started(), approved(true), Fact::ChargebackTaken { amount: 100 }]),
+            &[12, 14, 15],
+        ),
+        ("canceled", after(&[Fact::Canceled { at: at(), reason: None }]), &[]),
+    ];
+    for (name, payment, accepted) in table {
+        for (index, fact) in facts().iter().enumerate() {
+            let outcome = apply(payment, fact);
+            assert_eq!(
+                outcome.is_ok(),
+                accepted.contains(&index),
+                "{name}: {fact:?} -> {outcome:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_partial_capture_takes_its_part_and_leaves_nothing_capturable() {
+    let p = after(&[
+        started(),
+        approved(false),
+        Fact::CaptureStarted { amount: 400 },
+        Fact::Captured { amount: 400 },
+    ]);
+    assert_eq!(
+        (p.status, p.amount_received, p.amount_capturable, p.operation),
+        (Status::Succeeded, 400, 0, None)
+    );
+    assert_eq!(
+        apply(&p, &Fact::RefundStarted { amount: 401 }),
+        Err(Rejection::TooMuch { available: 400 })
+    );
+}
+
+#[test]
+fn refusals_say_why() {
+    let full = after(&[started(), approved(true), Fact::RefundStarted { amount: 1000 }]);
+    assert_eq!(
+        apply(&full, &Fact::RefundStarted { amount: 1 }),
+        Err(Rejection::AlreadyRefunded)
+    );
+    let disputed = after(&[started(), approved(true), Fact::ChargebackTaken { amount: 1000 }]);
+    assert_eq!(
+        apply(&disputed, &Fact::RefundStarted { amount: 1 }),
+        Err(Rejection::Disputed)
+    );
+    let busy = after(&[started(), approved(false), Fact::CaptureStarted { amount: 1 }]);
+    assert_eq!(
+        apply(&busy, &Fact::VoidStarted { reason: None }),
+        Err(Rejection::InProgress {
+            operation: Operation::Capture
+        })
+    );
+    let held = after(&[started(), approved(false)]);
+    assert_eq!(
+        apply(&held, &Fact::CaptureStarted { amount: 0 }),
+        Err(Rejection::NotPositive)
+    );
+    assert_eq!(
+        apply(&held, &Fact::CaptureStarted { amount: 1001 }),
+        Err(Rejection::TooMuch { available: 1000 })
+    );
+}
+
+#[test]
+fn a_chargeback_after_a_refund_is_booked_and_marked() {
+    let p = after(&[
+        started(),
+        approved(true),
+        Fact::RefundStarted { amount: 600 },
+        Fact::ChargebackTaken { amount: 1000 },
+    ]);
+    assert!(p.double_credit_risk);
+    let p = apply(&p, &Fact::ChargebackReturned { amount: 1000 }).expect("won");
+    assert!(!p.double_credit_risk);
+}
+
+fn any_fact() -> impl Strategy<Value = Fact> {
+    let amount = -5i64..1200;
+    prop_oneof![
+        Just(started()),
+        any::<bool>().prop_map(approved),
+        Just(Fact::Declined { error: json!({}) }),
+        Just(Fact::OutcomeUnknown),
+        amount.clone().prop_map(|amount| Fact::CaptureStarted { amount }),
+        amount.clone().prop_map(|amount| Fact::Captured { amount }),
+        Just(Fact::CaptureRefused),
+        Just(Fact::VoidStarted { reason: None }),
+        Just(Fact::Voided { at: at() }),
+        Just(Fact::VoidRefused),
+        Just(Fact::Canceled { at: at(), reason: None }),
+        amount.clone().prop_map(|amount| Fact::RefundStarted { amount }),
+        amount.clone().prop_map(|amount| Fact::RefundFailed { amount }),
+        amount.clone().prop_map(|amount| Fact::ChargebackTaken { amount }),
+        amount.prop_map(|amount| Fact::ChargebackReturned { amount }),
+    ]
+}
+
+proptest! {
+    /// The same sums that the table's CHECK constraints demand hold after any facts in any order.
+    #[test]
+    fn sums_hold_after_any_facts(facts in proptest::collection::vec(any_fact(), 0..60)) {
+        let mut p = payment();
+        for fact in &facts {
+            let Ok(next) = apply(&p, fact) else { continue };
+            prop_assert!((0..=next.amount).contains(&next.amount_capturable));
+            prop_assert!((0..=next.amount).contains(&next.amount_received));
+            prop_assert!(next.amount_capturable + next.amount_received <= next.amount);
+            prop_assert!((0..=next.amount_received).contains(&next.amount_refunded));
+            prop_assert!(next.amount_disputed >= 0);
+            prop_assert!(next.double_credit_risk == (next.amount_refunded + next.amount_disputed > next.amount_received));
+            prop_assert_eq!(next.operation.is_some(), next.operation_amount.is_some());
+            prop_assert!(next.status != Status::Canceled || next.amount_received == 0);
+            // money that was taken is never forgotten
+            prop_assert!(next.amount_received >= p.amount_received);
+            p = next;
+        }
+    }
+}
