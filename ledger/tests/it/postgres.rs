@@ -60,6 +60,10 @@ fn server() -> Config {
     SERVER.get_or_init(start).clone()
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "the guard ends the server once this process is gone, so nobody here can wait"
+)]
 fn start() -> Config {
     let bin = binaries();
     let dir = std::env::temp_dir().join(format!("ledger-test-{}", std::process::id()));

@@ -85,6 +85,29 @@ async fn the_trial_balance_balances_and_is_the_sum_of_the_postings() {
 }
 
 #[tokio::test]
+async fn a_statement_pages_back_to_zero() {
+    let (db, books) = fixture().await;
+    let client = db.connect().await;
+    let all = report::statement(&client, books[0], &pending(), None, 100)
+        .await
+        .unwrap();
+    assert_eq!(all.iter().map(|l| l.amount).collect::<Vec<_>>().len(), 3);
+    assert_eq!(all[0].balance, crate::room(&client, books[0], pending()).await);
+    let first = all.last().unwrap();
+    assert_eq!(first.balance, i128::from(first.amount));
+    let (mut paged, mut before) = (Vec::new(), None);
+    while let Some(line) = report::statement(&client, books[0], &pending(), before, 1)
+        .await
+        .unwrap()
+        .pop()
+    {
+        before = Some(line.journal);
+        paged.push(line);
+    }
+    assert_eq!(paged, all);
+}
+
+#[tokio::test]
 async fn hledger_proves_the_export_and_finds_a_forged_cent() {
     let (db, _) = fixture().await;
     let mut out = Vec::new();

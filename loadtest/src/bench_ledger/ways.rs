@@ -155,7 +155,12 @@ impl Batch for Payments {
                 Err(e) => Err(e.into()),
             };
         }
-        let (ids, books, keys, amounts) = columns(units);
+        let Columns {
+            ids,
+            books,
+            keys,
+            amounts,
+        } = columns(units);
         let params: [(&(dyn ToSql + Sync), Type); 4] = [
             (&ids, Type::UUID_ARRAY),
             (&books, Type::INT8_ARRAY),
@@ -187,7 +192,7 @@ impl Batch for Payments {
 
 /// One call for any number of payments: `bench.pay`, which posts through `ledger.post`.
 async fn pay(client: &Client, payments: &[Payment]) -> Result<(), tokio_postgres::Error> {
-    let (_, _, keys, amounts) = columns(payments);
+    let Columns { keys, amounts, .. } = columns(payments);
     let arguments = Arguments::new(payments.iter().map(|p| &p.journal));
     let mut params: Vec<(&(dyn ToSql + Sync), Type)> = arguments.typed().to_vec();
     params.push((&keys, Type::BYTEA_ARRAY));
@@ -195,13 +200,21 @@ async fn pay(client: &Client, payments: &[Payment]) -> Result<(), tokio_postgres
     client.execute_typed(PAY, &params).await.map(drop)
 }
 
-fn columns(payments: &[Payment]) -> (Vec<Uuid>, Vec<i64>, Vec<&[u8]>, Vec<i64>) {
-    (
-        payments.iter().map(|p| p.journal.id()).collect(),
-        payments.iter().map(|p| p.journal.book().0).collect(),
-        payments.iter().map(|p| &p.key[..]).collect(),
-        payments.iter().map(|p| p.amount).collect(),
-    )
+/// Payments as parallel arrays.
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    books: Vec<i64>,
+    keys: Vec<&'a [u8]>,
+    amounts: Vec<i64>,
+}
+
+fn columns(payments: &[Payment]) -> Columns<'_> {
+    Columns {
+        ids: payments.iter().map(|p| p.journal.id()).collect(),
+        books: payments.iter().map(|p| p.journal.book().0).collect(),
+        keys: payments.iter().map(|p| &p.key[..]).collect(),
+        amounts: payments.iter().map(|p| p.amount).collect(),
+    }
 }
 
 /// Connections lent out one at a time.
