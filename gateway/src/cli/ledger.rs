@@ -1,9 +1,14 @@
 //! `counterfoil ledger`: the books, for accountants and auditors. Reads only; `verify` believes nothing that was written.
 
-use anyhow::{Result, bail};
+use std::fs::{self, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use ledger::{BookId, balance, report, verify};
+use ledger::{BookId, balance, export, report, verify};
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -14,7 +19,8 @@ use super::table::{Align, Table, decimal, minor};
 #[command(after_long_help = "Examples:
   counterfoil ledger verify
   counterfoil ledger trial-balance --book acct_1 --json
-  counterfoil ledger balance --book platform")]
+  counterfoil ledger balance --book acct_1
+  counterfoil ledger export --format hledger --output books.journal && hledger -f books.journal check --strict")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +39,12 @@ enum Command {
     /// What each account of a book holds, has on hold, and has available
     #[command(after_long_help = "Example:\n  counterfoil ledger balance --book acct_1 --json")]
     Balance(Balance),
+    /// The books in a format that an independent program reads and checks
+    #[command(after_long_help = "Examples:
+  counterfoil ledger export --format hledger | hledger -f - check --strict ordereddates
+  counterfoil ledger export --format beancount --output books.beancount && bean-check books.beancount
+  counterfoil ledger export --format csv --book acct_1")]
+    Export(Export),
 }
 
 #[derive(clap::Args)]
@@ -73,11 +85,38 @@ struct Balance {
     json: bool,
 }
 
+#[derive(clap::Args)]
+struct Export {
+    #[command(flatten)]
+    database: database::Which,
+
+    /// hledger and beancount files end with every balance asserted; csv has one row per line, json one object per journal
+    #[arg(long, value_enum)]
+    format: Format,
+
+    /// Only this book: a merchant's account id, or `platform`
+    #[arg(long, value_name = "CODE")]
+    book: Option<String>,
+
+    /// Write to this file, whole or not at all; without it, to standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Hledger,
+    Beancount,
+    Csv,
+    Json,
+}
+
 pub(super) async fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Verify(args) => prove(args).await,
         Command::TrialBalance(args) => trial_balance(args).await,
         Command::Balance(args) => balances(args).await,
+        Command::Export(args) => export(args).await,
     }
 }
 
@@ -205,6 +244,46 @@ async fn balances(args: Balance) -> Result<()> {
         print!("{}", table.render());
     }
     Ok(())
+}
+
+async fn export(args: Export) -> Result<()> {
+    let mut client = args.database.connect().await?;
+    let book = match &args.book {
+        Some(code) => Some(book_id(&client, code).await?),
+        None => None,
+    };
+    let Some(path) = &args.output else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        write(&mut client, &mut out, args.format, book).await?;
+        return Ok(out.flush()?);
+    };
+    // Under another name until it is whole: half of the books must not be taken for the books.
+    let mut unfinished = path.clone().into_os_string();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished);
+    let file = file.with_context(|| format!("writing {}", unfinished.display()))?;
+    let mut out = BufWriter::new(file);
+    let journals = write(&mut client, &mut out, args.format, book).await?;
+    out.into_inner()?.sync_all()?;
+    fs::rename(&unfinished, path).with_context(|| format!("writing {}", path.display()))?;
+    eprintln!("{journals} journals in {}", path.display());
+    Ok(())
+}
+
+async fn write(client: &mut Client, out: &mut impl Write, format: Format, book: Option<BookId>) -> Result<u64> {
+    let options = export::Options { book };
+    Ok(match format {
+        Format::Hledger => export::hledger(client, out, options).await,
+        Format::Beancount => export::beancount(client, out, options).await,
+        Format::Csv => export::csv(client, out, options).await,
+        Format::Json => export::json(client, out, options).await,
+    }?)
 }
 
 async fn book_id(client: &Client, code: &str) -> Result<BookId> {
