@@ -15,6 +15,7 @@ mod cards;
 mod charges;
 mod customers;
 mod payment_intents;
+mod payment_methods;
 mod refunds;
 
 use crate::app::App;
@@ -88,6 +89,14 @@ routes! {
     GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve,
     POST   "/v1/customers/{id}"                   CheckoutWrite => customers::update,
     DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete,
+    GET    "/v1/customers/{id}/payment_methods"   CheckoutRead  => payment_methods::index_of_customer,
+    GET    "/v1/customers/{id}/payment_methods/{method}" CheckoutRead => payment_methods::retrieve_of_customer,
+    POST   "/v1/payment_methods"                  CheckoutWrite => payment_methods::create,
+    GET    "/v1/payment_methods"                  CheckoutRead  => payment_methods::index,
+    GET    "/v1/payment_methods/{id}"             CheckoutRead  => payment_methods::retrieve,
+    POST   "/v1/payment_methods/{id}"             CheckoutWrite => payment_methods::update,
+    POST   "/v1/payment_methods/{id}/attach"      CheckoutWrite => payment_methods::attach,
+    POST   "/v1/payment_methods/{id}/detach"      CheckoutWrite => payment_methods::detach,
 }
 
 /// The API's router.
