@@ -50,6 +50,8 @@ pub struct In<R: Right> {
     pub call: Call,
     /// what was sent, less `expand`
     pub params: Params,
+    /// the key is a platform's
+    pub platform: bool,
     right: PhantomData<R>,
 }
 
@@ -95,6 +97,7 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
         );
         let expand = params.expand()?;
         Ok(Self {
+            platform: principal.platform,
             call: Call::new(app.clone(), principal.merchant, request_id, key, expand),
             params,
             right: PhantomData,

@@ -11,11 +11,16 @@ pub mod input;
 pub mod list;
 pub mod params;
 
+mod accounts;
+mod balance;
 mod cards;
 mod charges;
 mod customers;
+mod events;
 mod payment_intents;
+mod payment_methods;
 mod refunds;
+mod webhook_endpoints;
 
 use crate::app::App;
 use crate::auth::{Access, Scope};
@@ -88,6 +93,26 @@ routes! {
     GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve,
     POST   "/v1/customers/{id}"                   CheckoutWrite => customers::update,
     DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete,
+    GET    "/v1/customers/{id}/payment_methods"   CheckoutRead  => payment_methods::index_of_customer,
+    GET    "/v1/customers/{id}/payment_methods/{method}" CheckoutRead => payment_methods::retrieve_of_customer,
+    POST   "/v1/payment_methods"                  CheckoutWrite => payment_methods::create,
+    GET    "/v1/payment_methods"                  CheckoutRead  => payment_methods::index,
+    GET    "/v1/payment_methods/{id}"             CheckoutRead  => payment_methods::retrieve,
+    POST   "/v1/payment_methods/{id}"             CheckoutWrite => payment_methods::update,
+    POST   "/v1/payment_methods/{id}/attach"      CheckoutWrite => payment_methods::attach,
+    POST   "/v1/payment_methods/{id}/detach"      CheckoutWrite => payment_methods::detach,
+    GET    "/v1/events"                           AdminRead     => events::index,
+    GET    "/v1/events/{id}"                      AdminRead     => events::retrieve,
+    POST   "/v1/webhook_endpoints"                AdminWrite    => webhook_endpoints::create,
+    GET    "/v1/webhook_endpoints"                AdminRead     => webhook_endpoints::index,
+    GET    "/v1/webhook_endpoints/{id}"           AdminRead     => webhook_endpoints::retrieve,
+    POST   "/v1/webhook_endpoints/{id}"           AdminWrite    => webhook_endpoints::update,
+    DELETE "/v1/webhook_endpoints/{id}"           AdminWrite    => webhook_endpoints::delete,
+    GET    "/v1/balance"                          FinanceRead   => balance::retrieve,
+    GET    "/v1/balance_transactions"             FinanceRead   => balance::index_transactions,
+    GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
+    GET    "/v1/account"                          AdminRead     => accounts::own,
+    GET    "/v1/accounts/{id}"                    AdminRead     => accounts::retrieve,
 }
 
 /// The API's router.

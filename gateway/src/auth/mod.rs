@@ -68,6 +68,8 @@ pub struct Principal {
     pub key_id: Arc<str>,
     /// the merchant it acts for
     pub merchant: Arc<Merchant>,
+    /// a platform's key: it may look at every merchant
+    pub platform: bool,
     kind: Kind,
     scopes: Arc<[String]>,
 }
@@ -165,6 +167,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, A
     Ok(Principal {
         key_id: key.id.clone(),
         merchant,
+        platform: key.platform,
         kind: key.kind,
         scopes: key.scopes.clone(),
     })

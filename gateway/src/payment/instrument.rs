@@ -56,22 +56,12 @@ impl Instrument {
     /// Finds or makes the payment method.
     pub async fn resolve(call: &Call, source: &Source, customer_id: Option<&str>) -> Result<Self, ApiError> {
         match source {
-            Source::Id(token) if token.starts_with("pm_card_") || token.starts_with("tok_") => {
-                let facts = call
-                    .app
-                    .settings
-                    .test_mode
-                    .then(|| call.app.vault.test_card(token))
-                    .flatten();
-                let facts = facts.ok_or_else(|| ApiError::not_found("PaymentMethod", token, "payment_method"))?;
-                let method = new_method(call, facts, None, Some(token.clone()), customer_id);
-                Ok(Self {
-                    method,
-                    fresh: true,
-                    cvc: None,
-                    card: None,
-                })
-            }
+            Source::Id(token) if is_test_token(token) => Ok(Self {
+                method: test_method(call, token, customer_id)?,
+                fresh: true,
+                cvc: None,
+                card: None,
+            }),
             Source::Id(method_id) => {
                 let client = call.app.reads.get().await?;
                 let method: Option<PaymentMethod> = if id::is_valid(id::prefix::PAYMENT_METHOD, method_id) {
@@ -123,14 +113,27 @@ impl Instrument {
                 .map_err(ApiError::internal)?,
             (None, None) => return Err(ApiError::internal("a payment method without a card")),
         };
-        let (exp_month, exp_year) = card.expiry();
+        // The row's expiry, not the vault's: a renewed card keeps its number, and the merchant updates the row.
         Ok(CardSource::Number {
             number: card.number().clone(),
-            exp_month,
-            exp_year,
+            exp_month: self.method.card.exp_month,
+            exp_year: self.method.card.exp_year,
             cvc: self.cvc.clone(),
         })
     }
+}
+
+/// Whether this names a published test card.
+pub fn is_test_token(text: &str) -> bool {
+    text.starts_with("pm_card_") || text.starts_with("tok_")
+}
+
+/// A payment method of its own for a published test token, not yet written. Outside test mode there are none.
+pub fn test_method(call: &Call, token: &str, customer_id: Option<&str>) -> Result<PaymentMethod, ApiError> {
+    let app = &call.app;
+    let facts = app.settings.test_mode.then(|| app.vault.test_card(token)).flatten();
+    let facts = facts.ok_or_else(|| ApiError::not_found("PaymentMethod", token, "payment_method"))?;
+    Ok(new_method(call, facts, None, Some(token.to_owned()), customer_id))
 }
 
 /// Puts a typed card into the vault and makes its payment method, not yet written.

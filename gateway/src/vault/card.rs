@@ -51,6 +51,25 @@ impl Card {
         if !luhn(digits.bytes()) || !brand.lengths().contains(&digits.len()) {
             return Err(CardError::IncorrectNumber);
         }
+        let (exp_month, exp_year) = Self::expires(exp_month, exp_year, now)?;
+        if let Some(cvc) = cvc {
+            let length = matches!((brand, cvc.len()), (_, 3) | (Brand::Amex | Brand::Unknown, 4));
+            if !length || !cvc.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(CardError::InvalidCvc);
+            }
+        }
+        Ok(Self {
+            number: digits,
+            exp_month,
+            exp_year,
+        })
+    }
+
+    /// Checks an expiry alone: month (1 to 12) and four-digit year, not over and not absurdly far away.
+    ///
+    /// # Errors
+    /// The first thing wrong, month before year.
+    pub fn expires(exp_month: i64, exp_year: i64, now: Timestamp) -> Result<(i16, i16), CardError> {
         if !(1..=12).contains(&exp_month) {
             return Err(CardError::InvalidExpiryMonth);
         }
@@ -67,18 +86,8 @@ impl Card {
         if exp_year == this_year && exp_month < this_month {
             return Err(CardError::InvalidExpiryMonth);
         }
-        if let Some(cvc) = cvc {
-            let length = matches!((brand, cvc.len()), (_, 3) | (Brand::Amex | Brand::Unknown, 4));
-            if !length || !cvc.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(CardError::InvalidCvc);
-            }
-        }
         // Both are within i16 by the checks above.
-        Ok(Self {
-            number: digits,
-            exp_month: exp_month as i16,
-            exp_year: exp_year as i16,
-        })
+        Ok((exp_month as i16, exp_year as i16))
     }
 
     /// The digits.

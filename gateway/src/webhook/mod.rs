@@ -4,6 +4,7 @@
 //! an event in another form than the API does, or send a merchant's event to an address that is not theirs to name.
 
 pub mod deliver;
+pub mod endpoint;
 pub mod signature;
 pub mod target;
 

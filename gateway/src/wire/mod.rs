@@ -2,11 +2,15 @@
 //!
 //! Pure functions. They must never show a field that the merchant may not see, nor leave one out.
 
+mod account;
 mod money;
 mod payment;
+mod webhook_endpoint;
 
-pub use money::{amount, balance_transaction, refund};
+pub use account::account;
+pub use money::{Standing, amount, balance, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
+pub use webhook_endpoint::webhook_endpoint;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

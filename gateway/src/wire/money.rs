@@ -1,9 +1,10 @@
-//! refund, balance_transaction.
+//! refund, balance, balance_transaction.
 
 use super::seconds;
 use crate::payment::rows::{BalanceTransaction, Refund, RefundStatus};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// An amount for people, in messages: `12.30 usd`.
 pub fn amount(minor: i64, currency: &str) -> String {
@@ -81,6 +82,38 @@ pub fn balance_transaction(row: &BalanceTransaction, now: Timestamp) -> Value {
     })
 }
 
+/// What a merchant has in one currency, minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// may be paid out; negative when the merchant owes
+    pub available: i128,
+    /// sold, not yet available
+    pub pending: i128,
+}
+
+/// `balance`, by currency; none when an amount does not fit 64 bits.
+pub fn balance(currencies: &BTreeMap<String, Standing>) -> Option<Value> {
+    let side = |amount: fn(&Standing) -> i128| {
+        currencies
+            .iter()
+            .map(|(currency, standing)| {
+                let amount = i64::try_from(amount(standing)).ok()?;
+                Some(json!({"amount": amount, "currency": currency, "source_types": {"card": amount}}))
+            })
+            .collect::<Option<Vec<Value>>>()
+    };
+    Some(json!({
+        "object": "balance",
+        "available": side(|s| s.available)?,
+        "connect_reserved": [],
+        "instant_available": [],
+        "issuing": null,
+        "livemode": false,
+        "pending": side(|s| s.pending)?,
+        "refund_and_dispute_prefunding": null,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +130,16 @@ mod tests {
         ] {
             assert_eq!(amount(minor, currency), text);
         }
+    }
+
+    #[test]
+    fn a_balance_shows_debt_and_refuses_what_does_not_fit() {
+        let standing = |available, pending| BTreeMap::from([("usd".to_owned(), Standing { available, pending })]);
+        let shown = balance(&standing(-5, 7)).unwrap();
+        assert_eq!(
+            (&shown["available"][0]["amount"], &shown["pending"][0]["amount"]),
+            (&json!(-5), &json!(7))
+        );
+        assert!(balance(&standing(i128::from(i64::MAX) + 1, 0)).is_none());
     }
 }
