@@ -89,6 +89,12 @@ pub async fn object(call: &Call, reference: &str) -> Result<Option<Value>, ApiEr
         Some(id::prefix::REFUND) => store::get::<Refund>(client, book, reference)
             .await?
             .map(|r| wire::refund(&r)),
+        Some(id::prefix::DISPUTE) => {
+            match store::get::<crate::dispute::rows::Dispute>(client, book, reference).await? {
+                Some(dispute) => crate::dispute::flow::rendered(call, &[dispute]).await?.pop(),
+                None => None,
+            }
+        }
         Some(id::prefix::CUSTOMER) => store::get::<Customer>(client, book, reference)
             .await?
             .map(|c| wire::customer(&c)),

@@ -13,6 +13,7 @@ pub mod params;
 
 mod cards;
 mod customers;
+mod disputes;
 mod payment_intents;
 
 use crate::app::App;
@@ -78,11 +79,17 @@ routes! {
     GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve,
     POST   "/v1/customers/{id}"                   CheckoutWrite => customers::update,
     DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete,
+
+    GET    "/v1/disputes"                         DisputesRead  => disputes::index,
+    GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
+    POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,
+    POST   "/v1/disputes/{id}/close"              DisputesWrite => disputes::close,
 }
 
 /// The API's router.
 pub fn router(app: Arc<App>) -> Router {
     table()
+        .route("/hooks/{connector}", post(crate::callback::receive))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(middleware::from_fn_with_state(app.clone(), headers))

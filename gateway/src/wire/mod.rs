@@ -2,9 +2,11 @@
 //!
 //! Pure functions. They must never show a field that the merchant may not see, nor leave one out.
 
+mod dispute;
 mod money;
 mod payment;
 
+pub use dispute::dispute;
 pub use money::{balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
 
