@@ -101,6 +101,8 @@ pub struct App {
     pub settings: Settings,
     /// API keys seen lately
     pub keys: crate::auth::KeyCache,
+    /// rung when a callback of an acquirer was stored
+    pub callbacks: tokio::sync::Notify,
     merchants: RwLock<HashMap<MerchantKey, (Timestamp, Arc<Merchant>)>>,
     opened: Mutex<HashSet<(i64, String, String)>>,
 }
@@ -163,6 +165,7 @@ impl App {
             settlement_delay: parts.settings.settlement_delay,
             settings: parts.settings,
             keys: crate::auth::KeyCache::default(),
+            callbacks: tokio::sync::Notify::new(),
             merchants: RwLock::default(),
             opened: Mutex::default(),
         })

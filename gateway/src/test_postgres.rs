@@ -142,8 +142,9 @@ fn bin_dir() -> PathBuf {
     ))
 }
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/V1__objects.sql"),
     include_str!("../migrations/V2__vault.sql"),
     include_str!("../migrations/V3__roles.sql"),
+    include_str!("../migrations/V4__disputes.sql"),
 ];

@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use crate::call::Call;
+use crate::dispute::rows::Dispute;
 use crate::payment::rows::*;
 use crate::payment::store;
 use crate::{id, wire};
@@ -101,6 +102,10 @@ pub async fn objects(call: &Call, references: &[&str]) -> Result<Vec<Value>, Api
             id::prefix::REFUND => {
                 let rows: Vec<Refund> = store::get_many(client, book, &ids).await?;
                 rendered.extend(rows.iter().map(wire::refund));
+            }
+            id::prefix::DISPUTE => {
+                let rows: Vec<Dispute> = store::get_many(client, book, &ids).await?;
+                rendered.extend(crate::dispute::flow::rendered(call, &rows).await?);
             }
             id::prefix::CUSTOMER => {
                 let rows: Vec<Customer> = store::get_many(client, book, &ids).await?;

@@ -16,6 +16,7 @@ mod balance;
 mod cards;
 mod charges;
 mod customers;
+mod disputes;
 mod events;
 mod payment_intents;
 mod payment_methods;
@@ -113,11 +114,17 @@ routes! {
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
     GET    "/v1/account"                          AdminRead     => accounts::own,
     GET    "/v1/accounts/{id}"                    AdminRead     => accounts::retrieve,
+
+    GET    "/v1/disputes"                         DisputesRead  => disputes::index,
+    GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
+    POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,
+    POST   "/v1/disputes/{id}/close"              DisputesWrite => disputes::close,
 }
 
 /// The API's router.
 pub fn router(app: Arc<App>) -> Router {
     table()
+        .route("/hooks/{connector}", post(crate::callback::receive))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(middleware::from_fn_with_state(app.clone(), headers))

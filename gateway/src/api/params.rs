@@ -162,6 +162,18 @@ impl Params {
         }
     }
 
+    /// Like [`Params::text`], for the few texts that may be longer: up to `max` bytes.
+    pub fn long_text(&mut self, name: &str, max: usize) -> Result<Option<String>, ApiError> {
+        match self.fields.remove(name) {
+            Some(Node::Text(text)) => bounded_text(&text, || self.param(name), max).map(|()| Some(text)),
+            Some(other) => {
+                self.fields.insert(name.to_owned(), other);
+                self.text(name)
+            }
+            None => Ok(None),
+        }
+    }
+
     /// A field to be changed: `None` if not sent, `Some(None)` if sent empty (unset), else the text.
     pub fn text_change(&mut self, name: &str) -> Result<Option<Option<String>>, ApiError> {
         if !self.has(name) {
@@ -412,11 +424,15 @@ impl Params {
 
 /// Text that may be stored and shown: no control characters, no direction overrides, bounded, and no card number in it.
 fn checked_text(text: &str, param: impl Fn() -> String) -> Result<(), ApiError> {
-    if text.len() > MAX_TEXT {
+    bounded_text(text, param, MAX_TEXT)
+}
+
+fn bounded_text(text: &str, param: impl Fn() -> String, max: usize) -> Result<(), ApiError> {
+    if text.len() > max {
         return Err(ApiError::invalid(
             "parameter_invalid_string",
             param(),
-            format!("At most {MAX_TEXT} bytes are accepted."),
+            format!("At most {max} bytes are accepted."),
         ));
     }
     let unwelcome = |c: char| {

@@ -716,7 +716,7 @@ fn capture_entries(
     Ok((row, journals))
 }
 
-pub(super) fn books<'a>(call: &Call, payment: &Payment, connector: &'a str) -> Result<Books<'a>, ApiError> {
+pub(crate) fn books<'a>(call: &Call, payment: &Payment, connector: &'a str) -> Result<Books<'a>, ApiError> {
     Ok(Books {
         book: ledger::BookId(call.book_id()),
         currency: crate::app::currency(&payment.currency)?,
@@ -762,14 +762,14 @@ async fn answer_with(call: &Call, mut object: Value, known: &[Value]) -> Result<
     Ok(Answer::ok(&object))
 }
 
-pub(super) async fn load(call: &Call, payment_id: &str) -> Result<Payment, ApiError> {
+pub(crate) async fn load(call: &Call, payment_id: &str) -> Result<Payment, ApiError> {
     let client = call.app.reads.get().await?;
     store::get(&**client, call.book_id(), payment_id)
         .await?
         .ok_or_else(|| ApiError::not_found("payment_intent", payment_id, "intent"))
 }
 
-pub(super) async fn load_charge(call: &Call, charge_id: &str) -> Result<Charge, ApiError> {
+pub(crate) async fn load_charge(call: &Call, charge_id: &str) -> Result<Charge, ApiError> {
     let client = call.app.reads.get().await?;
     store::get(&**client, call.book_id(), charge_id)
         .await?

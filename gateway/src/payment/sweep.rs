@@ -62,7 +62,8 @@ pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
     Ok(looked_at)
 }
 
-async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
+/// Finds out what became of one attempt, and ends it.
+pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
     let merchant = app.merchant_by_book(charge.book_id).await?;
     let call = Call::background(app.clone(), merchant);
     let payment = flow::load(&call, &charge.payment_id).await?;
@@ -122,8 +123,10 @@ async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
                 .await
                 .map(drop)
         }
-        // Ended meanwhile, or ended as not received: a late approval is reversed, never adopted.
-        None => flow::watch_late(&call, charge, found).await,
+        // It ended as not received: a late approval is reversed, never adopted.
+        None if charge.status == ChargeStatus::Failed => flow::watch_late(&call, charge, found).await,
+        // Its own request ended it between the claim and now. What was found is then the good outcome itself.
+        None => Ok(()),
     }
 }
 

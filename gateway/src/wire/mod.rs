@@ -3,11 +3,13 @@
 //! Pure functions. They must never show a field that the merchant may not see, nor leave one out.
 
 mod account;
+mod dispute;
 mod money;
 mod payment;
 mod webhook_endpoint;
 
 pub use account::account;
+pub use dispute::dispute;
 pub use money::{Standing, amount, balance, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
 pub use webhook_endpoint::webhook_endpoint;

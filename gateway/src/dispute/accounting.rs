@@ -1,0 +1,179 @@
+//! Movements of disputed money to journals: J11, J11b, J12, J14a, J14c, J15, J20, J22, J27. Pure.
+//!
+//! A merchant's money is frozen from what is pending, then from what is available, then as a claim on the merchant
+//! (J18a); the split is kept, so that a release can return the claim first. It must never read a balance: the flow passes
+//! what there is, and the ledger's limits refuse when that has moved meanwhile.
+
+use super::state::Movement;
+use crate::payment::accounting::{Books, fund};
+use ledger::journal::{Draft, Journal};
+use ledger::{Chart, JournalCode, Refusal};
+use uuid::Uuid;
+
+/// The merchant's balances, and what is frozen, by where the money was: minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// 2010: sold, not yet available
+    pub pending: i64,
+    /// 2020: may be paid out
+    pub available: i64,
+    /// 1210: what the merchant owes
+    pub receivable: i64,
+}
+
+impl Split {
+    /// All of it.
+    pub fn total(&self) -> i64 {
+        self.pending + self.available + self.receivable
+    }
+}
+
+/// The journals of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// in the order of the movements
+    pub journals: Vec<Journal>,
+    /// what is frozen for the dispute afterwards
+    pub held: Split,
+}
+
+impl Entries {
+    /// The journal that booked this kind of fact, if the step had it.
+    pub fn journal(&self, code: JournalCode) -> Option<Uuid> {
+        self.journals.iter().find(|j| j.code() == code).map(Journal::id)
+    }
+}
+
+/// The journals that book these movements for this dispute, given what is frozen for it and what the merchant has.
+pub fn entries(
+    books: &Books<'_>,
+    dispute_id: &str,
+    movements: &[Movement],
+    held: Split,
+    mut merchant: Split,
+) -> Result<Entries, Refusal> {
+    let contested = books.at_acquirer(Chart::ChargebackContested)?;
+    let receivable = books.at_acquirer(Chart::AcquirerReceivable)?;
+    let hold = books.account(Chart::DisputeHold);
+    let mut entries = Entries {
+        journals: Vec::with_capacity(movements.len()),
+        held,
+    };
+    for movement in movements {
+        let draft = books.draft(movement.code(), dispute_id);
+        // Journals of one step point to its first.
+        let draft = match entries.journals.first() {
+            Some(first) => draft.link(first.id()),
+            None => draft,
+        };
+        let draft = match *movement {
+            Movement::Taken(amount) => draft
+                .debit(contested.clone(), amount)
+                .credit(receivable.clone(), amount),
+            Movement::Returned(amount) => draft
+                .debit(receivable.clone(), amount)
+                .credit(contested.clone(), amount),
+            Movement::Unmatched(amount) => {
+                let suspense = books.at_acquirer(Chart::SuspenseUnmatched)?;
+                draft.debit(receivable.clone(), amount).credit(suspense, amount)
+            }
+            Movement::Lost(amount) => {
+                entries.held = Split::default();
+                draft.debit(hold.clone(), amount).credit(contested.clone(), amount)
+            }
+            Movement::Fee(fee) => {
+                let (available, pending, claim) = fund(fee, merchant.available, merchant.pending);
+                let part = Split {
+                    pending,
+                    available,
+                    receivable: claim,
+                };
+                merchant = after_taking(merchant, part);
+                take(
+                    books,
+                    draft
+                        .debit(books.account(Chart::DisputeFeeExpense), fee)
+                        .credit(receivable.clone(), fee),
+                    part,
+                )
+                .credit(books.account(Chart::DisputeFeeIncome), fee)
+            }
+            Movement::HoldOnNotice(amount) | Movement::Hold(amount) => {
+                let (pending, available, claim) = fund(amount, merchant.pending, merchant.available);
+                let part = Split {
+                    pending,
+                    available,
+                    receivable: claim,
+                };
+                merchant = after_taking(merchant, part);
+                entries.held = Split {
+                    pending: entries.held.pending + part.pending,
+                    available: entries.held.available + part.available,
+                    receivable: entries.held.receivable + part.receivable,
+                };
+                take(books, draft, part).credit(hold.clone(), amount)
+            }
+            Movement::ReleaseReturned(amount) | Movement::ReleaseUndebited(amount) => {
+                let part = last_in(amount, entries.held);
+                entries.held = Split {
+                    pending: entries.held.pending - part.pending,
+                    available: entries.held.available - part.available,
+                    receivable: entries.held.receivable - part.receivable,
+                };
+                // The claim may have been recovered from sales meanwhile: what is no longer owed is the merchant's.
+                let to_claim = part.receivable.min(merchant.receivable.max(0));
+                let to_merchant = amount - to_claim;
+                merchant.receivable -= to_claim;
+                let draft = draft.debit(hold.clone(), amount);
+                let draft = credit(draft, books, Chart::MerchantAvailable, to_merchant);
+                credit(draft, books, Chart::MerchantReceivable, to_claim)
+            }
+        };
+        entries.journals.push(draft.balance()?);
+    }
+    Ok(entries)
+}
+
+fn take(books: &Books<'_>, draft: Draft, part: Split) -> Draft {
+    let parts = [
+        (Chart::MerchantPending, part.pending),
+        (Chart::MerchantAvailable, part.available),
+        (Chart::MerchantReceivable, part.receivable),
+    ];
+    parts
+        .into_iter()
+        .filter(|(_, amount)| *amount > 0)
+        .fold(draft, |draft, (chart, amount)| {
+            draft.debit(books.account(chart), amount)
+        })
+}
+
+fn credit(draft: Draft, books: &Books<'_>, chart: Chart, amount: i64) -> Draft {
+    if amount > 0 {
+        draft.credit(books.account(chart), amount)
+    } else {
+        draft
+    }
+}
+
+fn after_taking(merchant: Split, part: Split) -> Split {
+    Split {
+        pending: merchant.pending - part.pending,
+        available: merchant.available - part.available,
+        receivable: merchant.receivable + part.receivable,
+    }
+}
+
+/// What a partial release gives back: the claim first, pending last.
+fn last_in(amount: i64, held: Split) -> Split {
+    let receivable = amount.min(held.receivable);
+    let available = (amount - receivable).min(held.available);
+    Split {
+        pending: amount - receivable - available,
+        available,
+        receivable,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,398 @@
+//! What the acquirer tells about a dispute becomes rows, journals and events, in one commit per fact.
+//!
+//! A fact may be repeated, late or concurrent with another: whoever finds the rows moved reads again and asks the
+//! transition function again. It must never book from an announcement, and never clip an amount silently.
+
+use super::accounting::{self, Split};
+use super::rows::{Dispute, DisputeDetails, Operation};
+use super::state::{self, Fact, Funds, Rejection, Standing, Status, Step};
+use super::store;
+use crate::api::error::ApiError;
+use crate::call::{Answer, Call};
+use crate::commit::{Refused, Request, Unit};
+use crate::connector::{AcquirerDispute, DisputeReport};
+use crate::payment::rows::{BalanceTransaction, Charge, Payment};
+use crate::payment::{self, flow};
+use crate::{id, wire};
+use jiff::Timestamp;
+use ledger::{Chart, JournalCode};
+
+pub(super) const RETRIES: usize = 40;
+
+/// A fact about a dispute of this attempt, as the acquirer told it. Safe to repeat.
+pub async fn report(call: &Call, charge_id: &str, kind: DisputeReport, told: &AcquirerDispute) -> Result<(), ApiError> {
+    adopt(call, charge_id, kind, told, None).await.map(drop)
+}
+
+/// A response that ends with this fact, and the request that waits for it.
+pub(super) struct Ending {
+    pub operation: Operation,
+    pub request: Option<Request>,
+}
+
+/// Applies a fact; with an ending also ends the response and gives the answer. `None` when there was nothing (more) to do.
+pub(super) async fn adopt(
+    call: &Call,
+    charge_id: &str,
+    kind: DisputeReport,
+    told: &AcquirerDispute,
+    ending: Option<&Ending>,
+) -> Result<Option<Answer>, ApiError> {
+    for _ in 0..RETRIES {
+        let charge = flow::load_charge(call, charge_id).await?;
+        let payment = flow::load(call, &charge.payment_id).await?;
+        let known = by_acquirer(call, &charge.connector, &told.acquirer_id).await?;
+        let applied = fact(&payment, kind, told).and_then(|fact| {
+            match state::apply(known.as_ref().map(Dispute::standing).as_ref(), &fact) {
+                Ok(step) => Ok(Some(step)),
+                Err(Rejection::AlreadyApplied) => Ok(None),
+                Err(rejection) => Err(rejection.into()),
+            }
+        });
+        let step = match applied {
+            Ok(step) => step,
+            // The response itself is over; what does not fit stays refused when it comes as a fact of its own.
+            Err(error) if ending.is_some() => {
+                tracing::error!(
+                    dispute = told.acquirer_id,
+                    error = error.message,
+                    "answer to a response"
+                );
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let mut change = match (known, &step) {
+            (Some(dispute), _) => Change::of(dispute, charge, payment),
+            (None, Some(_)) => Change::first(call, told, charge, payment),
+            (None, None) => return Ok(None),
+        };
+        if let Some(ending) = ending {
+            if change.dispute.operation != Some(ending.operation) {
+                return Ok(None);
+            }
+            end(&mut change.dispute, ending.operation);
+        }
+        let described = change.describe(told, step.as_ref());
+        if step.is_none() && !described && ending.is_none() {
+            return Ok(None);
+        }
+        let (unit, object) = change.write(call, step.as_ref()).await?;
+        let (unit, answer) = match ending {
+            None => (unit, None),
+            Some(ending) => {
+                let answer = expanded(call, object).await?;
+                let unit = match ending.request.clone() {
+                    Some(request) => unit.answer(&request.answered(&change.dispute.id, &answer)),
+                    None => unit,
+                };
+                (unit, Some(answer))
+            }
+        };
+        match call.app.commit(unit).await {
+            Ok(()) => {
+                if step.is_some_and(|s| s.standing.is_contrary()) {
+                    tracing::error!(
+                        dispute = change.dispute.id,
+                        "money of a lost dispute came back: a person must decide"
+                    );
+                }
+                return Ok(answer);
+            }
+            // Another fact or request moved the rows, or took the balance this one counted on: look again.
+            Err(Refused::Conflict { .. } | Refused::Ledger(_) | Refused::KeyTaken) => continue,
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// The rows that a fact changes together.
+struct Change {
+    dispute: Dispute,
+    new: bool,
+    charge: Charge,
+    payment: Payment,
+}
+
+impl Change {
+    fn of(dispute: Dispute, charge: Charge, payment: Payment) -> Self {
+        Self {
+            dispute,
+            new: false,
+            charge,
+            payment,
+        }
+    }
+
+    fn first(call: &Call, told: &AcquirerDispute, charge: Charge, payment: Payment) -> Self {
+        let dispute = Dispute {
+            book_id: charge.book_id,
+            id: id::new(id::prefix::DISPUTE),
+            version: 1,
+            payment_id: payment.id.clone(),
+            charge_id: charge.id.clone(),
+            connector: charge.connector.clone(),
+            acquirer_id: told.acquirer_id.clone(),
+            status: Status::WarningNeedsResponse,
+            amount: told.amount,
+            currency: told.currency.clone(),
+            reason: told.reason.clone(),
+            network_reason_code: told.network_reason_code.clone(),
+            funds: Funds::None,
+            held_pending: 0,
+            held_available: 0,
+            held_receivable: 0,
+            fee: 0,
+            evidence: Default::default(),
+            submission_count: 0,
+            due_by: due_by(told),
+            balance_transaction_ids: Vec::new(),
+            created_at: call.app.clock.now(),
+            details: DisputeDetails {
+                is_charge_refundable: told.is_charge_refundable,
+                brand: charge.card.brand.clone(),
+                ..DisputeDetails::default()
+            },
+            operation: None,
+            request_key: None,
+            swept: 0,
+            check_at: None,
+        };
+        Self {
+            dispute,
+            new: true,
+            charge,
+            payment,
+        }
+    }
+
+    /// Takes over what moves no money, unless this fact is older than what is known.
+    fn describe(&mut self, told: &AcquirerDispute, step: Option<&Step>) -> bool {
+        let dispute = &mut self.dispute;
+        let current = step.map_or(dispute.status, |step| step.standing.status);
+        let stale = Status::parse(&told.status) != Some(current);
+        let due_by = due_by(told);
+        if stale || (dispute.due_by == due_by && dispute.details.is_charge_refundable == told.is_charge_refundable) {
+            return false;
+        }
+        dispute.due_by = due_by;
+        dispute.details.is_charge_refundable = told.is_charge_refundable;
+        true
+    }
+
+    /// The unit of this step, and the dispute as the wire shows it afterwards.
+    async fn write(&mut self, call: &Call, step: Option<&Step>) -> Result<(Unit, serde_json::Value), ApiError> {
+        let before = self.dispute.standing();
+        let mut unit = Unit::new(call.book_id());
+        let mut transactions = {
+            let client = call.app.reads.get().await?;
+            store::transactions(&**client, call.book_id(), std::slice::from_ref(&self.dispute)).await?
+        };
+        if let Some(step) = step {
+            let rows = self.book(call, step, &mut unit).await?;
+            for row in &rows {
+                unit = unit.insert(row);
+            }
+            transactions.extend(rows);
+            unit = self.mark_payment(unit, &before, &step.standing)?;
+        }
+        unit = if self.new {
+            unit.insert(&self.dispute)
+        } else {
+            unit.update(&mut self.dispute)
+        };
+        let object = wire::dispute(&self.dispute, &transactions, call.app.clock.now());
+        let events = step.map_or(&["charge.dispute.updated"][..], |step| &step.events);
+        for r#type in events {
+            unit = unit.insert(&call.event(r#type, &object));
+        }
+        Ok((unit, object))
+    }
+
+    /// The money: journals into the unit, the new standing into the row; gives the merchant's lines about it.
+    async fn book(&mut self, call: &Call, step: &Step, unit: &mut Unit) -> Result<Vec<BalanceTransaction>, ApiError> {
+        let dispute = &mut self.dispute;
+        let standing = &step.standing;
+        dispute.status = standing.status;
+        dispute.funds = standing.funds;
+        dispute.amount = standing.amount;
+        dispute.fee = standing.fee;
+        if step.movements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let books = flow::books(call, &self.payment, &self.charge.connector)?;
+        call.app.open_accounts(&self.payment, &self.charge.connector).await?;
+        if standing.is_contrary() {
+            let suspense = books.at_acquirer(Chart::SuspenseUnmatched).map_err(Refused::Ledger)?;
+            let client = call.app.reads.get().await?;
+            ledger::open(&**client, books.book, &[suspense]).await?;
+        }
+        let charts = [
+            Chart::MerchantPending,
+            Chart::MerchantAvailable,
+            Chart::MerchantReceivable,
+        ];
+        let balances = call.app.available(&books, &charts).await?;
+        let merchant = Split {
+            pending: balances[0],
+            available: balances[1],
+            receivable: balances[2],
+        };
+        let held = Split {
+            pending: dispute.held_pending,
+            available: dispute.held_available,
+            receivable: dispute.held_receivable,
+        };
+        let entries =
+            accounting::entries(&books, &dispute.id, &step.movements, held, merchant).map_err(Refused::Ledger)?;
+        dispute.held_pending = entries.held.pending;
+        dispute.held_available = entries.held.available;
+        dispute.held_receivable = entries.held.receivable;
+        let mut rows = Vec::new();
+        if let Some(journal) = entries.journal(JournalCode::J11) {
+            rows.push(line(
+                call,
+                dispute,
+                -standing.amount,
+                standing.fee,
+                journal,
+                "Chargeback withdrawal",
+            ));
+        }
+        if let Some(journal) = entries.journal(JournalCode::J14a) {
+            rows.push(line(call, dispute, standing.amount, 0, journal, "Chargeback reversal"));
+        }
+        dispute
+            .balance_transaction_ids
+            .extend(rows.iter().map(|row| row.id.clone()));
+        *unit = std::mem::replace(unit, Unit::new(call.book_id())).journals(entries.journals);
+        Ok(rows)
+    }
+
+    /// What can be refunded shrinks and grows with what is held, taken or lost.
+    fn mark_payment(&mut self, mut unit: Unit, before: &Standing, after: &Standing) -> Result<Unit, ApiError> {
+        let before = if self.new { 0 } else { before.exposure() };
+        let fact = match after.exposure() - before {
+            0 => None,
+            more if more > 0 => Some(payment::state::Fact::ChargebackTaken { amount: more }),
+            less => Some(payment::state::Fact::ChargebackReturned { amount: -less }),
+        };
+        if let Some(fact) = fact {
+            self.payment = payment::state::apply(&self.payment, &fact)?;
+            unit = unit.update(&mut self.payment);
+        }
+        if !self.charge.disputed {
+            self.charge.disputed = true;
+            unit = unit.update(&mut self.charge);
+        }
+        Ok(unit)
+    }
+}
+
+/// The response is over, whatever came of it.
+pub(super) fn end(dispute: &mut Dispute, operation: Operation) {
+    if operation == Operation::Submit {
+        dispute.submission_count = dispute.submission_count.saturating_add(1);
+    }
+    dispute.operation = None;
+    dispute.request_key = None;
+    dispute.check_at = None;
+}
+
+/// This merchant's dispute.
+pub async fn load(call: &Call, dispute_id: &str) -> Result<Dispute, ApiError> {
+    let found = if id::is_valid(id::prefix::DISPUTE, dispute_id) {
+        let client = call.app.reads.get().await?;
+        payment::store::get(&**client, call.book_id(), dispute_id).await?
+    } else {
+        None
+    };
+    found.ok_or_else(|| ApiError::not_found("dispute", dispute_id, "dispute"))
+}
+
+/// Disputes as the wire shows them, with their balance transactions in one read.
+pub async fn rendered(call: &Call, disputes: &[Dispute]) -> Result<Vec<serde_json::Value>, ApiError> {
+    let client = call.app.reads.get().await?;
+    let transactions = store::transactions(&**client, call.book_id(), disputes).await?;
+    Ok(disputes
+        .iter()
+        .map(|dispute| wire::dispute(dispute, &transactions, call.at))
+        .collect())
+}
+
+pub(super) async fn expanded(call: &Call, mut object: serde_json::Value) -> Result<Answer, ApiError> {
+    crate::api::expand::expand(call, &mut object, &[]).await?;
+    Ok(Answer::ok(&object))
+}
+
+async fn by_acquirer(call: &Call, connector: &str, acquirer_id: &str) -> Result<Option<Dispute>, ApiError> {
+    let client = call.app.reads.get().await?;
+    Ok(store::by_acquirer(&**client, call.book_id(), connector, acquirer_id).await?)
+}
+
+fn fact(payment: &Payment, kind: DisputeReport, told: &AcquirerDispute) -> Result<Fact, ApiError> {
+    let unreadable = |what: String| Err(ApiError::invalid("dispute_unreadable", "", what));
+    let Some(status) = Status::parse(&told.status) else {
+        return unreadable(format!(
+            "The acquirer reports an unknown dispute status: {}.",
+            crate::api::error::shown(&told.status)
+        ));
+    };
+    if told.currency != payment.currency {
+        return unreadable(format!(
+            "The acquirer disputes a payment in {} in {}: the exchange must be booked by a person.",
+            payment.currency,
+            crate::api::error::shown(&told.currency)
+        ));
+    }
+    Ok(Fact {
+        kind,
+        status,
+        amount: told.amount,
+        fee: told.fee,
+    })
+}
+
+/// Zero means that no answer is possible, as `None` does.
+fn due_by(told: &AcquirerDispute) -> Option<Timestamp> {
+    told.due_by
+        .filter(|seconds| *seconds > 0)
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+}
+
+fn line(
+    call: &Call,
+    dispute: &Dispute,
+    amount: i64,
+    fee: i64,
+    journal_id: uuid::Uuid,
+    description: &str,
+) -> BalanceTransaction {
+    let now = call.app.clock.now();
+    BalanceTransaction {
+        book_id: dispute.book_id,
+        id: id::new(id::prefix::BALANCE_TRANSACTION),
+        r#type: "adjustment".into(),
+        amount,
+        fee,
+        net: amount - fee,
+        currency: dispute.currency.clone(),
+        source_id: dispute.id.clone(),
+        payment_id: Some(dispute.payment_id.clone()),
+        journal_id,
+        description: Some(format!("{description} for {}", dispute.charge_id)),
+        available_on: now,
+        created_at: now,
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        ApiError::invalid(
+            "dispute_contradiction",
+            "",
+            format!("The acquirer's report about a dispute is refused: {rejection}."),
+        )
+    }
+}
