@@ -11,7 +11,7 @@ use crate::connector::{Connector, Registry};
 use crate::vault::{Keys, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{api, egress, payment, risk, wire};
+use crate::{api, callback, egress, payment, risk, wire};
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -207,7 +207,11 @@ impl Service {
             service.app.clock.clone(),
             service.app.committer.events.clone(),
         );
-        service.work.push(tokio::spawn(deliverer.run(until(stopped))));
+        service.work.push(tokio::spawn(deliverer.run(until(stopped.clone()))));
+        service.work.push(tokio::spawn(callback::Processor::run(
+            service.app.clone(),
+            until(stopped),
+        )));
         Ok(service)
     }
 
