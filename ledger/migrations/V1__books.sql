@@ -21,7 +21,7 @@ BEGIN
         END IF;
     END LOOP;
     -- A migrator that is no superuser needs the membership to hand objects to the owner.
-    IF NOT pg_has_role(current_user, 'ledger_owner', 'MEMBER') THEN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         EXECUTE format('GRANT ledger_owner TO %I', current_user);
     END IF;
 END

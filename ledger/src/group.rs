@@ -14,13 +14,14 @@
 //! Never commits a unit twice, and never answers from anything but committed rows.
 
 mod metrics;
+mod queue;
 mod writer;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, NoTls, Socket};
@@ -28,6 +29,7 @@ use tokio_postgres::{Client, Config, NoTls, Socket};
 pub use metrics::{Histogram, Snapshot};
 
 use metrics::Metrics;
+use queue::{Queue, Rejected};
 
 /// How units of one kind are written.
 pub trait Batch: Send + Sync + 'static {
@@ -130,9 +132,8 @@ pub enum SubmitError {
 /// A queue of units and the writers that commit them. Dropping it without [`GroupCommitter::shutdown`] lets the writers
 /// drain in the background.
 pub struct GroupCommitter<B: Batch> {
-    queue: mpsc::Sender<Waiting<B>>,
+    queue: Arc<Queue<Waiting<B>>>,
     metrics: Arc<Metrics>,
-    stop: watch::Sender<bool>,
     writers: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -157,17 +158,14 @@ impl<B: Batch> GroupCommitter<B> {
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let (queue, units) = mpsc::channel(options.queue.max(1));
-        let units = Arc::new(Mutex::new(units));
-        let (stop, stopped) = watch::channel(false);
+        let queue = Arc::new(Queue::new(options.queue));
         let metrics = Arc::new(Metrics::default());
         let batch = Arc::new(batch);
         let writers = (0..options.writers.max(1))
             .map(|_| {
                 let writer = writer::Writer::new(
                     Arc::clone(&batch),
-                    Arc::clone(&units),
-                    stopped.clone(),
+                    Arc::clone(&queue),
                     Arc::clone(&metrics),
                     config.clone(),
                     tls.clone(),
@@ -179,7 +177,6 @@ impl<B: Batch> GroupCommitter<B> {
         GroupCommitter {
             queue,
             metrics,
-            stop,
             writers: Mutex::new(writers),
         }
     }
@@ -187,21 +184,18 @@ impl<B: Batch> GroupCommitter<B> {
     /// Queues a unit and waits for its answer. Dropping the future abandons the answer, not the unit.
     pub async fn submit(&self, unit: B::Unit) -> Result<B::Answer, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        if *self.stop.borrow() {
-            return Err(SubmitError::Closed);
-        }
         self.queue
-            .try_send(Waiting {
+            .push(Waiting {
                 unit,
                 since: Instant::now(),
                 answer,
             })
-            .map_err(|e| match e {
-                mpsc::error::TrySendError::Full(_) => {
+            .map_err(|rejected| match rejected {
+                Rejected::Full => {
                     self.metrics.rejected();
                     SubmitError::QueueFull
                 }
-                mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
+                Rejected::Closed => SubmitError::Closed,
             })?;
         // A writer that panicked inside `commit` drops the way back: what it had sent is not known here.
         answered.await.unwrap_or(Err(SubmitError::Unknown))
@@ -209,14 +203,20 @@ impl<B: Batch> GroupCommitter<B> {
 
     /// The figures so far.
     pub fn metrics(&self) -> Snapshot {
-        self.metrics.snapshot(self.queue.max_capacity() - self.queue.capacity())
+        self.metrics.snapshot(self.queue.len())
     }
 
     /// Takes no more units, commits those that are queued, and returns when the writers are done.
     pub async fn shutdown(&self) {
-        self.stop.send_replace(true);
+        self.queue.close();
         for writer in self.writers.lock().await.drain(..) {
             let _ = writer.await; // a panic has been reported where it happened
         }
+    }
+}
+
+impl<B: Batch> Drop for GroupCommitter<B> {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }

@@ -7,7 +7,7 @@
 //!   [`Chart::InterBookClearing`] accounts that net to zero over all books.
 //! * An [account](AccountName) is a number of the [chart](Chart), for some an acquirer or bank, and a currency:
 //!   `2010.usd`, `1110.stripe.usd`. Its name is its key; nothing is looked up. It carries four counters that never go
-//!   below zero: debits and credits, pending and posted. A [balance](balance) is derived from them.
+//!   below zero: debits and credits, pending and posted. A [balance] is derived from them.
 //! * A [journal](journal::Journal) is one fact: a [code](JournalCode), when it happened and when it was recorded, and
 //!   lines that sum to zero per currency, the posted ones and the pending ones each by themselves. It is one row, its
 //!   lines are arrays in it; the view `ledger.posting` shows them as rows. Journals are never changed: a correction is a

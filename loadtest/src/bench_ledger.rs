@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use hdrhistogram::Histogram;
 use ledger::{AccountName, BookId, Chart, Currency};
 use tokio_postgres::{Client, Config, NoTls};
@@ -101,7 +101,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         config,
         template: format!("counterfoil_bench_{}", std::process::id()),
     };
-    let outcome = measure(&args, &admin, &scratch).await;
+    // The scratch databases go also when the run is interrupted.
+    let outcome = tokio::select! {
+        outcome = measure(&args, &admin, &scratch) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
     scratch.drop(&admin, &scratch.copy()).await?;
     scratch.drop(&admin, &scratch.template).await?;
     let rows = outcome?;

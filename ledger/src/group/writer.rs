@@ -9,18 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, Socket};
 
 use super::metrics::Metrics;
+use super::queue::Queue;
 use super::{Batch, Failure, Options, Pass, SubmitError, Waiting};
 
 pub(super) struct Writer<B: Batch, T> {
     batch: Arc<B>,
-    queue: Arc<Mutex<mpsc::Receiver<Waiting<B>>>>,
-    stopped: watch::Receiver<bool>,
+    queue: Arc<Queue<Waiting<B>>>,
     metrics: Arc<Metrics>,
     config: Config,
     tls: T,
@@ -52,8 +52,7 @@ where
 {
     pub(super) fn new(
         batch: Arc<B>,
-        queue: Arc<Mutex<mpsc::Receiver<Waiting<B>>>>,
-        stopped: watch::Receiver<bool>,
+        queue: Arc<Queue<Waiting<B>>>,
         metrics: Arc<Metrics>,
         config: Config,
         tls: T,
@@ -62,7 +61,6 @@ where
         Writer {
             batch,
             queue,
-            stopped,
             metrics,
             config,
             tls,
@@ -72,15 +70,15 @@ where
     }
 
     pub(super) async fn run(mut self) {
-        let mut taken = Vec::with_capacity(self.options.max_batch);
+        let woken = Arc::new(Notify::new());
         loop {
-            self.take(&mut taken).await;
+            let taken = self.queue.take(self.options.max_batch, &woken).await;
             if taken.is_empty() {
                 return; // closed and drained
             }
             let now = Instant::now();
             let (mut units, mut answers) = (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
-            for waiting in taken.drain(..) {
+            for waiting in taken {
                 self.metrics.waited(now - waiting.since);
                 units.push(waiting.unit);
                 answers.push(waiting.answer);
@@ -95,18 +93,6 @@ where
                 let _ = answer.send(result); // the caller may have gone; the unit is committed all the same
             }
         }
-    }
-
-    /// Waits for units; takes all that are queued, up to the limit. Nothing only after shutdown.
-    async fn take(&mut self, taken: &mut Vec<Waiting<B>>) {
-        let mut queue = self.queue.lock().await;
-        tokio::select! {
-            biased;
-            n = queue.recv_many(taken, self.options.max_batch) => if n > 0 { return },
-            _ = self.stopped.wait_for(|stopped| *stopped) => {}
-        }
-        queue.close(); // refuses new units; those inside are still given out
-        queue.recv_many(taken, self.options.max_batch).await;
     }
 
     /// Commits the units and gives a result for each: all at once, else with care, else one by one.

@@ -60,6 +60,24 @@ async fn migrating_from_several_processes_at_once_applies_each_migration_once() 
     assert_eq!(applied, known);
 }
 
+#[tokio::test]
+async fn a_migrator_needs_no_superuser() {
+    let db = Database::new().await;
+    let setup = [
+        "CREATE ROLE migrator LOGIN CREATEROLE",
+        "CREATE DATABASE migrated OWNER migrator",
+    ];
+    for sql in setup {
+        db.connect().await.batch_execute(sql).await.unwrap();
+    }
+    let mut config = db.config.clone();
+    config.dbname("migrated").user("migrator");
+    let db = Database { config };
+    assert!(ledger::migrate(&mut db.connect().await).await.unwrap() > 0);
+    let owners = "SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'ledger'";
+    assert_eq!(rows(&db.connect().await, owners).await, ["ledger_owner"]);
+}
+
 async fn rows(client: &tokio_postgres::Client, sql: &str) -> Vec<String> {
     client.query(sql, &[]).await.unwrap().iter().map(|r| r.get(0)).collect()
 }
