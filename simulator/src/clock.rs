@@ -59,6 +59,7 @@ impl Clock {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "this is the injected clock")]
 fn wall_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
-use super::{database, log};
+use super::{database, log, print};
 use crate::clock::Clock;
 use crate::dev::acquirer::{Callbacks, Simulator};
 use crate::dev::ca::{self, Certificates};
@@ -92,11 +92,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
                     pid: std::process::id(),
                 };
                 announcement.write(&folder)?;
-                print!("{}", announcement.banner(&folder));
+                print::text(announcement.banner(&folder));
                 Ok(())
             };
             let served = serving::run(service, api, ops, &Limits::default(), shutdown, announce).await;
-            println!("Stopping.");
+            print::line("Stopping.");
             folder.forget_announcement();
             served.and(simulator.stop().await)
         }
@@ -403,7 +403,7 @@ fn adopted(adopted: bool) -> &'static str {
 }
 
 fn step(what: &str) {
-    println!("- {what}");
+    print::line(format_args!("- {what}"));
 }
 
 const DATABASE: &str = "counterfoil";

@@ -12,8 +12,8 @@ use ledger::{BookId, balance, export, report, verify};
 use serde_json::json;
 use tokio_postgres::Client;
 
-use super::database;
 use super::table::{Align, Table, decimal, minor};
+use super::{database, print};
 
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
@@ -132,10 +132,7 @@ async fn prove(args: Verify) -> Result<()> {
         let checks = report.checks.iter().map(|check| {
             json!({ "name": check.name, "rows": check.rows, "wrong": check.wrong, "first_wrong": check.first_wrong })
         });
-        println!(
-            "{}",
-            json!({ "ok": report.is_ok(), "checks": checks.collect::<Vec<_>>() })
-        );
+        print::line(json!({ "ok": report.is_ok(), "checks": checks.collect::<Vec<_>>() }));
     } else {
         let mut table = Table::new(
             &[Align::Left, Align::Right, Align::Right, Align::Left],
@@ -150,7 +147,7 @@ async fn prove(args: Verify) -> Result<()> {
                 first,
             ]);
         }
-        print!("{}", table.render());
+        print::text(table.render());
     }
     match report.is_ok() {
         true => Ok(()),
@@ -176,10 +173,7 @@ async fn trial_balance(args: TrialBalance) -> Result<()> {
             json!({ "currency": total.currency.as_str(), "debits": minor(total.debits), "credits": minor(total.credits) })
         });
         let (rows, totals): (Vec<_>, Vec<_>) = (rows.collect(), totals.collect());
-        println!(
-            "{}",
-            json!({ "balanced": report.is_balanced(), "rows": rows, "totals": totals })
-        );
+        print::line(json!({ "balanced": report.is_balanced(), "rows": rows, "totals": totals }));
     } else {
         const RIGHT: Align = Align::Right;
         let mut table = Table::new(
@@ -202,7 +196,7 @@ async fn trial_balance(args: TrialBalance) -> Result<()> {
             let names = ["total".to_string(), total.currency.to_string(), String::new()];
             table.row(names.into_iter().chain(amounts));
         }
-        print!("{}", table.render());
+        print::text(table.render());
     }
     match report.is_balanced() {
         true => Ok(()),
@@ -222,7 +216,7 @@ async fn balances(args: Balance) -> Result<()> {
                 "incoming": balance.incoming(),
             })
         });
-        println!("{}", json!({ "book": args.book, "balances": rows.collect::<Vec<_>>() }));
+        print::line(json!({ "book": args.book, "balances": rows.collect::<Vec<_>>() }));
     } else {
         const RIGHT: Align = Align::Right;
         let mut table = Table::new(
@@ -241,7 +235,7 @@ async fn balances(args: Balance) -> Result<()> {
             let names = [account.to_string(), account.chart().title().to_string()];
             table.row(names.into_iter().chain(amounts).chain([state]));
         }
-        print!("{}", table.render());
+        print::text(table.render());
     }
     Ok(())
 }

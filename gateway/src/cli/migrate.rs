@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::database;
+use super::{database, print};
 use crate::service;
 
 #[derive(clap::Args)]
@@ -15,8 +15,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut client = args.database.connect().await?;
     match service::migrate(&mut client).await? {
-        0 => println!("The schemas are up to date."),
-        applied => println!("Applied {applied} migrations; the schemas are up to date."),
+        0 => print::line("The schemas are up to date."),
+        applied => print::line(format_args!(
+            "Applied {applied} migrations; the schemas are up to date."
+        )),
     }
     Ok(())
 }

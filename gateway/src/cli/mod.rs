@@ -6,6 +6,7 @@ mod health;
 mod ledger;
 mod log;
 mod migrate;
+mod print;
 mod serve;
 mod serving;
 mod shutdown;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::log;
 use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
+use super::{log, print};
 use crate::config::{DEFAULTS, Listener, Secret, Settings};
 use crate::edge::{self, Reloadable};
 use crate::service::{Service, ServiceConfig, StripeConfig};
@@ -32,14 +32,14 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let Some(file) = args.config else {
-        print!("{DEFAULTS}");
+        print::text(DEFAULTS);
         return Ok(());
     };
     let settings = Settings::load(&file).with_context(|| format!("settings of {}", file.display()))?;
     let api_tls = Reloadable::load(settings.api.files()).context("certificate of the API listener")?;
     let ops_tls = Reloadable::load(settings.ops.files()).context("certificate of the operations listener")?;
     if args.check {
-        println!("The settings are good.");
+        print::line("The settings are good.");
         return Ok(());
     }
     log::to_stderr(&settings.log.filter)?;

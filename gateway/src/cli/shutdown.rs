@@ -1,6 +1,7 @@
-//! How a long-running command is told to stop: SIGTERM or Ctrl-C, once in order, a second time at once.
+//! How a long-running command is told to stop: SIGTERM or Ctrl-C, once in order, a second time at once. On a terminal, closing
+//! it stops the command too; elsewhere SIGHUP is left to mean "read the certificates again".
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -14,12 +15,15 @@ impl Shutdown {
     pub(super) fn listen() -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let terminal = io::stdout().is_terminal();
         let (requested, requests) = watch::channel(false);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
+                    _ = hangup.recv(), if terminal => {}
                 }
                 if requested.send_replace(true) {
                     std::process::exit(IMPATIENT);
