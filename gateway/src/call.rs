@@ -26,6 +26,8 @@ pub struct Call {
     pub key: Option<IdempotencyKey>,
     /// fields to expand in the answer
     pub expand: Vec<String>,
+    /// the object that the answer shows, where it is not the payment that a flow works on: a review
+    pub subject: Option<String>,
     claimed: AtomicBool,
 }
 
@@ -90,6 +92,7 @@ impl Call {
             at,
             key,
             expand,
+            subject: None,
             claimed: AtomicBool::new(false),
         }
     }

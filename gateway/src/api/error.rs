@@ -23,7 +23,7 @@ pub struct ApiError {
     /// for people
     pub message: String,
     /// further members of the envelope: decline_code, charge, payment_intent, payment_method
-    pub more: Map<String, Value>,
+    pub more: Box<Map<String, Value>>, // boxed: every handler's Result has the size of its error
     /// seconds to wait, when waiting helps
     pub retry_after: Option<u32>,
     /// steers the SDKs' own retries
@@ -41,7 +41,7 @@ impl ApiError {
             code: (!code.is_empty()).then(|| code.to_owned()),
             param: None,
             message: message.into(),
-            more: Map::new(),
+            more: Box::default(),
             retry_after: None,
             should_retry: None,
             key_taken: false,
@@ -141,7 +141,7 @@ impl ApiError {
         if let Some(param) = &self.param {
             error.insert("param".into(), json!(param));
         }
-        error.extend(self.more.clone());
+        error.extend(self.more.as_ref().clone());
         error.insert("type".into(), json!(self.r#type));
         json!({ "error": error }).to_string()
     }

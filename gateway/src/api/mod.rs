@@ -21,6 +21,7 @@ mod events;
 mod payment_intents;
 mod payment_methods;
 mod refunds;
+mod reviews;
 mod webhook_endpoints;
 
 use crate::app::App;
@@ -102,6 +103,10 @@ routes! {
     POST   "/v1/payment_methods/{id}"             CheckoutWrite => payment_methods::update,
     POST   "/v1/payment_methods/{id}/attach"      CheckoutWrite => payment_methods::attach,
     POST   "/v1/payment_methods/{id}/detach"      CheckoutWrite => payment_methods::detach,
+    GET    "/v1/reviews"                          RiskRead      => reviews::index,
+    GET    "/v1/reviews/{id}"                     RiskRead      => reviews::retrieve,
+    POST   "/v1/reviews/{id}/approve"             RiskWrite     => reviews::approve,
+    POST   "/v1/reviews/{id}/reject"              RiskWrite     => reviews::reject,
     GET    "/v1/events"                           AdminRead     => events::index,
     GET    "/v1/events/{id}"                      AdminRead     => events::retrieve,
     POST   "/v1/webhook_endpoints"                AdminWrite    => webhook_endpoints::create,

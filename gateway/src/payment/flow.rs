@@ -9,6 +9,7 @@
 
 use super::accounting::Books;
 use super::instrument::{Instrument, Source};
+use super::review;
 use super::rows::*;
 use super::state::{self, Fact};
 use super::store;
@@ -124,7 +125,7 @@ pub async fn confirm(
 
 /// Captures an authorized payment in full or in part; what is not captured is released.
 pub async fn capture(call: &Call, payment_id: &str, amount: Option<i64>) -> Result<Answer, ApiError> {
-    let (payment, charge) = begin_operation(call, payment_id, |payment| Fact::CaptureStarted {
+    let (payment, charge) = begin_operation(call, payment_id, None, |payment| Fact::CaptureStarted {
         amount: amount.unwrap_or(payment.amount_capturable),
     })
     .await
@@ -134,6 +135,11 @@ pub async fn capture(call: &Call, payment_id: &str, amount: Option<i64>) -> Resu
         }
         error
     })?;
+    send_capture(call, payment, charge).await
+}
+
+/// The call of a capture that has begun, and commit B.
+pub(super) async fn send_capture(call: &Call, payment: Payment, charge: Charge) -> Result<Answer, ApiError> {
     let amount = payment.operation_amount.unwrap_or(payment.amount);
     let connector = call.app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
@@ -147,11 +153,8 @@ pub async fn cancel(call: &Call, payment_id: &str, reason: Option<String>) -> Re
         let payment = load(call, payment_id).await?;
         if payment.status == Status::RequiresCapture {
             let (payment, charge) =
-                begin_operation(call, payment_id, |_| Fact::VoidStarted { reason: reason.clone() }).await?;
-            let connector = call.app.connector(&charge.connector)?;
-            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-            let outcome = at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await;
-            return settle_void(call, payment, charge, outcome, Asker::Caller).await;
+                begin_operation(call, payment_id, None, |_| Fact::VoidStarted { reason: reason.clone() }).await?;
+            return send_void(call, payment, charge).await;
         }
         let mut next = state::apply(
             &payment,
@@ -169,6 +172,14 @@ pub async fn cancel(call: &Call, payment_id: &str, reason: Option<String>) -> Re
         }
     }
     Err(Refused::conflict().into())
+}
+
+/// The call of a void that has begun, and commit B.
+pub(super) async fn send_void(call: &Call, payment: Payment, charge: Charge) -> Result<Answer, ApiError> {
+    let connector = call.app.connector(&charge.connector)?;
+    let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+    let outcome = at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await;
+    settle_void(call, payment, charge, outcome, Asker::Caller).await
 }
 
 /// Changes what describes a payment, and the amount while nothing was attempted.
@@ -532,8 +543,10 @@ pub async fn settle_capture(
                 let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&captured, &next));
                 let unit = unit.insert(&call.event("charge.captured", &attempt));
                 let unit = unit.insert(&call.event("payment_intent.succeeded", &intent));
-                let answer = answer_with(call, intent, &[attempt, wire::balance_transaction(&row, call.at)]).await?;
-                (unit, answer)
+                let (unit, review) = review::settle(call, unit, &next, &captured, true).await?;
+                let mut known = vec![attempt, wire::balance_transaction(&row, call.at)];
+                known.extend(review);
+                (unit, answer_with(call, intent, &known).await?)
             }
             // The intent stands and stays visible; the sweep asks and finishes it.
             Err(Failure::Unknown(reason)) => {
@@ -595,7 +608,10 @@ pub async fn settle_void(
                 let unit = unit.update(&mut next).update(&mut voided);
                 let intent = wire::payment_intent(&next);
                 let unit = unit.insert(&call.event("payment_intent.canceled", &intent));
-                (unit, answer_with(call, intent, &[wire::charge(&voided, &next)]).await?)
+                let (unit, review) = review::settle(call, unit, &next, &voided, false).await?;
+                let mut known = vec![wire::charge(&voided, &next)];
+                known.extend(review);
+                (unit, answer_with(call, intent, &known).await?)
             }
             Err(Failure::Unknown(cause)) => {
                 tracing::warn!(payment = payment.id, cause, "outcome of void unknown");
@@ -635,7 +651,7 @@ async fn finish(
     asker: Asker,
 ) -> Result<(), Refused> {
     let unit = match owed(call, charge, asker) {
-        Some(request) => unit.answer(&request.answered(&payment.id, answer)),
+        Some(request) => unit.answer(&request.answered(call.subject.as_deref().unwrap_or(&payment.id), answer)),
         None => unit,
     };
     call.app.commit(unit).await
@@ -655,9 +671,11 @@ fn ask_again(call: &Call, charge: &mut Charge) {
 }
 
 /// Commit A of a capture or void: the operation is durable and locks out every other one before the acquirer is called.
-async fn begin_operation(
+/// With a review it is a decision about that review too, and the first one wins.
+pub(super) async fn begin_operation(
     call: &Call,
     payment_id: &str,
+    review_id: Option<&str>,
     fact: impl Fn(&Payment) -> Fact,
 ) -> Result<(Payment, Charge), ApiError> {
     for _ in 0..RETRIES {
@@ -671,8 +689,12 @@ async fn begin_operation(
         charge.swept = 0;
         charge.check_at = Some(call.at + call.app.sweep_after);
         charge.request_key = call.key.as_ref().map(|k| k.key);
-        let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
-        match call.app.commit(claim(call, unit, payment_id, None)).await {
+        let mut unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
+        if let Some(review_id) = review_id {
+            unit = unit.update(&mut review::open(call, review_id).await?);
+        }
+        let subject = call.subject.as_deref().unwrap_or(payment_id);
+        match call.app.commit(claim(call, unit, subject, None)).await {
             Ok(()) => {
                 call.mark_claimed();
                 return Ok((next, charge));
@@ -757,7 +779,20 @@ async fn answer(call: &Call, payment: &Payment, known: &[Value]) -> Result<Answe
     answer_with(call, wire::payment_intent(payment), known).await
 }
 
+/// The answer is the payment, or what the caller asked about if that is something else: a review, when its approval
+/// captures the payment.
 async fn answer_with(call: &Call, mut object: Value, known: &[Value]) -> Result<Answer, ApiError> {
+    if let Some(subject) = &call.subject {
+        let shown = known
+            .iter()
+            .find(|o| o.get("id").and_then(Value::as_str) == Some(subject));
+        object = match shown {
+            Some(shown) => shown.clone(),
+            None => crate::api::expand::object(call, subject)
+                .await?
+                .ok_or_else(|| ApiError::internal("what the call is about is gone"))?,
+        };
+    }
     crate::api::expand::expand(call, &mut object, known).await?;
     Ok(Answer::ok(&object))
 }

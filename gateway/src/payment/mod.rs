@@ -6,6 +6,7 @@ pub mod accounting;
 pub mod flow;
 pub mod instrument;
 pub mod refund;
+pub mod review;
 pub mod rows;
 pub mod state;
 pub mod store;

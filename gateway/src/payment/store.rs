@@ -2,7 +2,7 @@
 //!
 //! Every read names the merchant's book: another merchant's object is simply not there.
 
-use crate::commit::{Row, Table};
+use crate::commit::{Digest, Row, Table};
 use serde::de::DeserializeOwned;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::{FromSql, ToSql, Type};
@@ -156,6 +156,21 @@ pub async fn claim_due<R: Row>(
         )
         .await?;
     rows.iter().map(row).collect()
+}
+
+/// The object that the request under this idempotency key is about.
+pub async fn asked_about(
+    client: &impl GenericClient,
+    book_id: i64,
+    key: Digest,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    let rows = client
+        .query_typed(
+            "SELECT object_id FROM gateway.request WHERE book_id = $1 AND key = $2",
+            &[(&book_id, Type::INT8), (&key.0.as_slice(), Type::BYTEA)],
+        )
+        .await?;
+    rows.first().map_or(Ok(None), |row| row.try_get(0))
 }
 
 /// The row in the first column, as JSON text. One that does not fit its type (a migration and this code have parted) is

@@ -65,7 +65,12 @@ pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
 /// Finds out what became of one attempt, and ends it.
 pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), ApiError> {
     let merchant = app.merchant_by_book(charge.book_id).await?;
-    let call = Call::background(app.clone(), merchant);
+    let mut call = Call::background(app.clone(), merchant);
+    if let Some(key) = charge.request_key {
+        let client = app.reads.get().await?;
+        let asked_about = store::asked_about(&**client, charge.book_id, key).await?;
+        call.subject = asked_about.filter(|id| *id != charge.payment_id);
+    }
     let payment = flow::load(&call, &charge.payment_id).await?;
     let connector = app.connector(&charge.connector)?;
     let found = connector.inquire(&charge.id, charge.acquirer_id.as_deref()).await;
