@@ -47,6 +47,8 @@ pub struct Settings {
     pub sweep_after: SignedDuration,
     /// an attempt that the acquirer has never seen is not believed lost before this: its search may lag by a minute
     pub not_received_after: SignedDuration,
+    /// how long a step that a sweep has taken is left to it; the next takes it over when that one died meanwhile
+    pub sweep_lease: SignedDuration,
     /// how often the sweep looks for due work
     pub sweep_every: Duration,
     /// from capture until the money counts as available
@@ -60,6 +62,7 @@ impl Default for Settings {
         Self {
             sweep_after: SignedDuration::from_secs(45),
             not_received_after: SignedDuration::from_mins(3),
+            sweep_lease: SignedDuration::from_secs(60),
             sweep_every: Duration::from_secs(1),
             settlement_delay: SignedDuration::from_hours(48),
             test_mode: false,
@@ -73,6 +76,7 @@ impl Settings {
         Self {
             sweep_after: SignedDuration::from_secs(15),
             not_received_after: SignedDuration::from_secs(20),
+            sweep_lease: SignedDuration::from_secs(15),
             test_mode: true,
             ..Self::default()
         }

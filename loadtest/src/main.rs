@@ -13,6 +13,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Load at a given rate against a running `counterfoil dev`, then audit what was told, done and booked
+    Run(loadtest::run::Args),
+    /// Raise the rate until the service no longer keeps up
+    FindMax(loadtest::find_max::Args),
     /// Measure one part by itself
     #[command(subcommand)]
     Bench(Bench),
@@ -27,6 +31,8 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match Cli::parse().command {
+        Command::Run(args) => runtime.block_on(loadtest::run::run(args)),
+        Command::FindMax(args) => runtime.block_on(loadtest::find_max::run(args)),
         Command::Bench(Bench::Ledger(args)) => runtime.block_on(bench_ledger::run(args)),
     }
 }

@@ -24,7 +24,6 @@ use std::sync::Arc;
 pub const GIVE_UP_AFTER: i16 = 4;
 /// An attempt that ended as not received is asked about once more after this: networks are late, not lost.
 pub const WATCH_LATE_FOR: SignedDuration = SignedDuration::from_mins(10);
-const LEASE_SECONDS: f64 = 60.0;
 const BATCH: i64 = 100;
 
 /// The pause before the next ask: 2 s, 4 s, 8 s .. up to 5 minutes.
@@ -35,10 +34,11 @@ pub fn backoff(swept: i16) -> SignedDuration {
 /// One round: every due charge and refund once. Returns how many were looked at.
 pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
     let now = app.clock.now();
+    let lease = app.settings.sweep_lease.as_secs_f64();
     let (charges, refunds) = {
         let client = app.reads.get().await?;
-        let charges: Vec<Charge> = store::claim_due(&**client, now, LEASE_SECONDS, BATCH).await?;
-        let refunds: Vec<Refund> = store::claim_due(&**client, now, LEASE_SECONDS, BATCH).await?;
+        let charges: Vec<Charge> = store::claim_due(&**client, now, lease, BATCH).await?;
+        let refunds: Vec<Refund> = store::claim_due(&**client, now, lease, BATCH).await?;
         (charges, refunds)
     };
     let looked_at = charges.len() + refunds.len();
