@@ -59,6 +59,9 @@ pub struct Options {
     /// Its signing secret
     #[arg(long)]
     pub webhook_secret: Option<String>,
+    /// Event types to send there, separated by commas; all of them when absent
+    #[arg(long, value_delimiter = ',', requires = "webhook_url")]
+    pub webhook_events: Vec<String>,
     /// PEM file of the authority that https webhook targets are certified by
     #[arg(long)]
     pub webhook_ca: Option<PathBuf>,
@@ -115,7 +118,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
         },
     });
     if let (Some(url), Some(secret)) = (&options.webhook_url, &options.webhook_secret) {
-        simulator.register(url, secret)?;
+        simulator.register(url, secret, &options.webhook_events)?;
     }
 
     let sender = webhook::Sender::new(options.webhook_ca.as_deref())?;
@@ -200,15 +203,34 @@ impl Simulator {
         }
     }
 
-    fn register(&self, url: &str, secret: &str) -> anyhow::Result<()> {
+    /// The target of the command line: one of an earlier start with the same secret gives way, so that a receiver that
+    /// moved to another port leaves no dead one behind.
+    fn register(&self, url: &str, secret: &str, events: &[String]) -> anyhow::Result<()> {
+        let kinds: Vec<Box<str>> = match events {
+            [] => vec!["*".into()],
+            some => some.iter().map(|kind| kind.as_str().into()).collect(),
+        };
         let mut store = self.store();
-        let known = |row: &Arc<object::Endpoint>| !row.deleted && &*row.url == url && &*row.secret == secret;
-        if !store.endpoints.rows().iter().any(known) {
-            let kinds = vec!["*".into()];
-            api::register_endpoint(&mut self.op(&mut store), url, secret, kinds, None, Metadata::default())
-                .map_err(|error| anyhow::anyhow!("--webhook-url: {}", error.body()))?;
-            drop(store.commit());
+        let same = |row: &object::Endpoint| &*row.url == url && row.enabled_events == kinds;
+        let ours: Vec<Arc<object::Endpoint>> = store
+            .endpoints
+            .rows()
+            .iter()
+            .filter(|row| !row.deleted && &*row.secret == secret)
+            .cloned()
+            .collect();
+        let mut op = self.op(&mut store);
+        for row in ours.iter().filter(|row| !same(row)) {
+            op.store.put(store::Record::Endpoint(Arc::new(object::Endpoint {
+                deleted: true,
+                ..(**row).clone()
+            })));
         }
+        if !ours.iter().any(|row| same(row)) {
+            api::register_endpoint(&mut op, url, secret, kinds, None, Metadata::default())
+                .map_err(|error| anyhow::anyhow!("--webhook-url: {}", error.body()))?;
+        }
+        drop(store.commit());
         Ok(())
     }
 }

@@ -44,6 +44,12 @@ struct Ready {
     pid: i32,
 }
 
+/// What an acquirer must tell by itself: what happens after a payment was answered. Payments are answered in the call,
+/// and what is not known is asked for.
+const CALLBACK_EVENTS: &str = "charge.dispute.created,charge.dispute.updated,charge.dispute.closed,\
+    charge.dispute.funds_withdrawn,charge.dispute.funds_reinstated,charge.refund.updated,refund.updated,refund.failed,\
+    radar.early_fraud_warning.created";
+
 impl Simulator {
     /// Starts `program simulator` with its state in `dir`, or adopts the one that still runs there.
     ///
@@ -64,10 +70,12 @@ impl Simulator {
                 "--dir",
             ])
             .arg(&dir);
-        command
-            .arg("--ready-file")
-            .arg(&ready_file)
-            .args(["--webhook-url", &callbacks.url]);
+        command.arg("--ready-file").arg(&ready_file).args([
+            "--webhook-url",
+            &callbacks.url,
+            "--webhook-events",
+            CALLBACK_EVENTS,
+        ]);
         command
             .args(["--webhook-secret", &callbacks.secret, "--webhook-ca"])
             .arg(&callbacks.authority);
