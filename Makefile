@@ -27,7 +27,7 @@ fmt: ## format the code
 lint: ## formatting, clippy and documentation links; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items
 
 .PHONY: deny
 deny: ## licences, bans and advisories of dependencies (needs cargo-deny)
