@@ -183,3 +183,16 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// axum refuses a table with two routes of one path and method, or with two names for one parameter, by panicking.
+    #[test]
+    fn the_route_table_is_sound() {
+        let _ = table();
+        let mut seen = std::collections::HashSet::new();
+        assert!(ROUTES.iter().all(|route| seen.insert((route.method, route.path))));
+    }
+}

@@ -135,7 +135,12 @@ pub(super) async fn confirm(Path(id): Path<String>, mut input: In<CheckoutWrite>
 pub(super) async fn capture(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
     let amount = params.amount("amount_to_capture")?;
-    params.ignore(&["statement_descriptor", "statement_descriptor_suffix", "metadata"]);
+    params.ignore(&[
+        "statement_descriptor",
+        "statement_descriptor_suffix",
+        "metadata",
+        "final_capture",
+    ]);
     params.finish()?;
     input.run(|call| flow::capture(call, &id, amount)).await
 }
