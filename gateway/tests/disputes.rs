@@ -217,6 +217,7 @@ impl World {
             )),
             webhook_secret: Some(SECRET.into()),
             webhook_ca: None,
+            webhook_events: Vec::new(),
             dispute_delay_ms: 20,
             refund_delay_ms: 20,
             seed: 0,
