@@ -23,10 +23,10 @@ pub(super) async fn index(mut input: In<DisputesRead>) -> Reply {
     let mut filters = Vec::new();
     list::created(&mut params, &mut filters)?;
     if let Some(charge) = params.text("charge")? {
-        filters.push(list::equals("charge_id = ", charge));
+        filters.push(list::equals("charge_id = ?", charge));
     }
     if let Some(payment) = params.text("payment_intent")? {
-        filters.push(list::equals("payment_id = ", payment));
+        filters.push(list::equals("payment_id = ?", payment));
     }
     params.finish()?;
     let call = &input.call;

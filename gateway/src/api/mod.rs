@@ -119,7 +119,6 @@ routes! {
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
     GET    "/v1/account"                          AdminRead     => accounts::own,
     GET    "/v1/accounts/{id}"                    AdminRead     => accounts::retrieve,
-
     GET    "/v1/disputes"                         DisputesRead  => disputes::index,
     GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
     POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,
