@@ -51,7 +51,8 @@ refused("not ours", stripe.InvalidRequestError, lambda: V1.payment_intents.retri
 refused("nor ours theirs", stripe.InvalidRequestError, lambda: V1.payment_intents.retrieve(paid.id, {}, other), http_status=404)
 refused("no refund across", stripe.InvalidRequestError, lambda: V1.refunds.create({"payment_intent": paid.id}, other), http_status=404)
 refused("no charge across", stripe.InvalidRequestError, lambda: V1.charges.retrieve(theirs.latest_charge), http_status=404)
-refused("no list across", stripe.InvalidRequestError, lambda: V1.payment_intents.list({"starting_after": theirs.id}), http_status=404)
+refused("no list from there", stripe.InvalidRequestError, lambda: V1.payment_intents.list({"starting_after": theirs.id}),
+        http_status=404, param="starting_after")
 check("nor in lists", theirs.id not in [row.id for row in V1.payment_intents.list({"limit": 100}).data])
 refused("a restricted key is one merchant's", stripe.PermissionError,
         lambda: client(DEV["restricted_keys"]["checkout"]).v1.payment_intents.list({}, other), http_status=403)

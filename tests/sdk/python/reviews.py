@@ -1,6 +1,6 @@
 """The scorer in the path of a payment: block, review, approve, reject."""
 
-from support import V1, card, check, eventually, pay, refused, same
+from support import V1, card, check, client, eventually, pay, refused, same
 import stripe
 
 
@@ -26,10 +26,7 @@ typed = V1.payment_intents.create(
     {"amount": 2600, "currency": "usd", "confirm": True, "payment_method_data": card("4000000000009235"), "expand": ["review"]}
 )
 same("the number does what its token does", (typed.status, typed.review.open), ("requires_capture", True))
-rejected = V1.raw_request("post", f"/v1/reviews/{typed.review.id}/reject") if hasattr(V1, "raw_request") else None
-if rejected is None:
-    from support import client
-    rejected = client().raw_request("post", f"/v1/reviews/{typed.review.id}/reject")
+client().raw_request("post", f"/v1/reviews/{typed.review.id}/reject")
 same("rejected", V1.reviews.retrieve(typed.review.id).open, False)
 same("which cancels", V1.payment_intents.retrieve(typed.id).status, "canceled")
 refused("and cannot be approved", stripe.InvalidRequestError, lambda: V1.reviews.approve(typed.review.id), http_status=400)
