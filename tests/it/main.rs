@@ -2,4 +2,5 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod crashes;
 mod races;
