@@ -3,3 +3,5 @@
 
 mod app;
 mod sdk;
+mod crashes;
+mod races;
