@@ -57,6 +57,10 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             .clone()
             .ok_or_else(|| ApiError::internal("a captured payment has no charge"))?;
         let mut charge = flow::load_charge(call, &charge_id).await?;
+        // Payment and charge are read one after the other: if another refund was committed in between, look again.
+        if charge.amount_refunded + amount > charge.amount_captured {
+            continue;
+        }
         charge.amount_refunded += amount;
         let books = flow::books(call, &payment, &charge.connector)?;
         let balances = call
