@@ -2,6 +2,7 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod bad_input;
 mod sdk;
 mod crashes;
 mod races;
