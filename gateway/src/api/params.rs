@@ -24,6 +24,8 @@ pub enum Node {
     Text(String),
     /// JSON integer
     Integer(i64),
+    /// JSON number that is no 64-bit integer: whoever reads it refuses it, by its name
+    OtherNumber,
     /// JSON boolean
     Bool(bool),
     /// JSON null, or an empty form value: "unset"
@@ -39,6 +41,8 @@ pub enum Node {
 pub struct Params {
     fields: BTreeMap<String, Node>,
     prefix: String,
+    /// from JSON, which has numbers and booleans of its own: their texts are not taken for them
+    typed: bool,
 }
 
 impl Params {
@@ -65,7 +69,7 @@ impl Params {
         }
         Ok(Self {
             fields: lists(root),
-            prefix: String::new(),
+            ..Self::default()
         })
     }
 
@@ -82,6 +86,7 @@ impl Params {
             Node::Map(fields) => Ok(Self {
                 fields,
                 prefix: String::new(),
+                typed: true,
             }),
             _ => Err(malformed("The JSON body must be an object.")),
         }
@@ -89,6 +94,7 @@ impl Params {
 
     /// Adds these, for a query beside a body.
     pub fn merge(&mut self, other: Params) -> Result<(), ApiError> {
+        self.typed |= other.typed;
         for (name, node) in other.fields {
             if self.fields.insert(name.clone(), node).is_some() {
                 return Err(ApiError::invalid(
@@ -106,6 +112,7 @@ impl Params {
         fn walk(node: &Node, hash: &mut impl sha2::Digest) {
             match node {
                 Node::Null => hash.update(b"n"),
+                Node::OtherNumber => hash.update(b"o"), // refused in any case
                 Node::Text(text) => {
                     hash.update(b"s");
                     hash.update((text.len() as u64).to_be_bytes());
@@ -155,7 +162,7 @@ impl Params {
         match self.fields.remove(name) {
             None | Some(Node::Null) => Ok(None),
             Some(Node::Text(text)) => checked_text(&text, || self.param(name)).map(|()| Some(text)),
-            Some(Node::Integer(_) | Node::Bool(_)) => {
+            Some(Node::Integer(_) | Node::OtherNumber | Node::Bool(_)) => {
                 Err(self.wrong(name, "parameter_invalid_string", "must be a string"))
             }
             Some(_) => Err(self.wrong(
@@ -210,7 +217,7 @@ impl Params {
         match self.fields.remove(name) {
             None | Some(Node::Null) => Ok(None),
             Some(Node::Integer(number)) => Ok(Some(number)),
-            Some(Node::Text(text)) => {
+            Some(Node::Text(text)) if !self.typed => {
                 let digits = text.strip_prefix('-').unwrap_or(&text);
                 let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && text != "-0";
                 match text.parse::<i64>() {
@@ -253,8 +260,8 @@ impl Params {
         match self.fields.remove(name) {
             None | Some(Node::Null) => Ok(None),
             Some(Node::Bool(value)) => Ok(Some(value)),
-            Some(Node::Text(text)) if text == "true" => Ok(Some(true)),
-            Some(Node::Text(text)) if text == "false" => Ok(Some(false)),
+            Some(Node::Text(text)) if text == "true" && !self.typed => Ok(Some(true)),
+            Some(Node::Text(text)) if text == "false" && !self.typed => Ok(Some(false)),
             Some(_) => Err(self.wrong(name, "parameter_invalid_boolean", "must be true or false")),
         }
     }
@@ -266,6 +273,7 @@ impl Params {
             Some(Node::Map(fields)) => Ok(Some(Params {
                 fields,
                 prefix: self.param(name),
+                typed: self.typed,
             })),
             Some(_) => Err(self.wrong(name, "parameter_invalid_object", "must be an object")),
         }
@@ -473,6 +481,13 @@ fn to_value(node: Node, param: &str) -> Result<Value, ApiError> {
             Value::String(text)
         }
         Node::Integer(number) => Value::String(number.to_string()),
+        Node::OtherNumber => {
+            return Err(ApiError::invalid(
+                "parameter_invalid_string",
+                param,
+                "Must be a string.",
+            ));
+        }
         Node::Bool(value) => Value::String(value.to_string()),
         Node::List(items) => Value::Array(
             items

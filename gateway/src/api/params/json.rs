@@ -1,4 +1,4 @@
-//! A JSON reader that refuses what `serde_json::Value` would swallow: duplicate keys and floats.
+//! A JSON reader that refuses what `serde_json::Value` would swallow: duplicate keys and, where they are read, floats.
 
 use super::{MAX_DEPTH, Node};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -31,14 +31,10 @@ impl<'de> Visitor<'de> for Seed {
         Ok(Node::Integer(v))
     }
     fn visit_u64<E: Error>(self, v: u64) -> Result<Node, E> {
-        i64::try_from(v)
-            .map(Node::Integer)
-            .map_err(|_| E::custom("a number is out of range"))
+        Ok(i64::try_from(v).map_or(Node::OtherNumber, Node::Integer))
     }
     fn visit_f64<E: Error>(self, _: f64) -> Result<Node, E> {
-        Err(E::custom(
-            "a number is not an integer; amounts are integers in minor units",
-        ))
+        Ok(Node::OtherNumber)
     }
     fn visit_str<E: Error>(self, v: &str) -> Result<Node, E> {
         // as in a form, empty means "unset"

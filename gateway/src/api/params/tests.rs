@@ -45,17 +45,22 @@ fn bad_numbers_are_refused_with_the_parameter_named() {
 fn json_is_as_strict() {
     for bad in [
         r#"{"a":1,"a":2}"#,
-        r#"{"a":1.0}"#,
-        r#"{"a":1e3}"#,
         r#"{"a":NaN}"#,
         r#"{"a":"\ud800"}"#,
         r#"[1]"#,
         r#"{"a":1}x"#,
-        r#"{"a":9223372036854775808}"#,
         r#"{"a":[[[[[[[[[[1]]]]]]]]]]}"#,
     ] {
         assert!(Params::from_json(bad.as_bytes()).is_err(), "{bad}");
     }
+    for bad in ["1.0", "1e3", "-0.0", "9223372036854775808", "\"100\"", "true", "[100]"] {
+        let body = format!(r#"{{"a":{{"n":{bad}}}}}"#);
+        let mut group = Params::from_json(body.as_bytes()).unwrap().group("a").unwrap().unwrap();
+        let error = group.integer("n").expect_err(bad);
+        assert_eq!(error.param.as_deref(), Some("a[n]"), "{bad}");
+    }
+    let mut words = Params::from_json(br#"{"a":"true","b":1.5,"c":{"k":1.5}}"#).unwrap();
+    assert!(words.boolean("a").is_err() && words.text("b").is_err() && words.metadata("c").is_err());
     let mut params = Params::from_json(br#"{"amount":100,"metadata":{"a":"b"}}"#).unwrap();
     assert_eq!(params.amount("amount").unwrap(), Some(100));
 }
