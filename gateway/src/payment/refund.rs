@@ -48,7 +48,10 @@ pub async fn create(call: &Call, new: NewRefund) -> Result<Answer, ApiError> {
 /// Commit A.
 async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund), ApiError> {
     for _ in 0..RETRIES {
-        let payment = flow::load(call, &new.payment_id).await?;
+        let payment = flow::load(call, &new.payment_id).await.map_err(|mut error| {
+            error.param = error.param.map(|_| "payment_intent".to_owned()); // as the refund's caller named it
+            error
+        })?;
         let amount = new.amount.unwrap_or_else(|| state::refundable(&payment).max(1));
         let mut next = state::apply(&payment, &Fact::RefundStarted { amount })
             .map_err(|rejection| refused(rejection, &payment, amount))?;
