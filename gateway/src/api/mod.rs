@@ -171,7 +171,12 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     } else {
         None
     };
-    let mut response = crate::call::timed(&app, next.run(request)).await;
+    // No path here needs an escape, and the router would answer one that is not UTF-8 in plain text.
+    let mut response = if request.uri().path().contains('%') {
+        unknown(request.method().clone(), request.uri().clone()).await
+    } else {
+        crate::call::timed(&app, next.run(request)).await
+    };
     let headers = response.headers_mut();
     headers.insert(
         VERSION,
