@@ -81,6 +81,7 @@ fn amounts() -> Vec<Case> {
         "true",
         "[100]",
         "{\"a\":1}",
+        "\"100\"",
         "\"100.0\"",
         "\"1e2\"",
     ] {
@@ -331,7 +332,7 @@ fn bodies() -> Vec<Case> {
             BAD_BODY,
         ),
         ("a JSON list", Json(PAYMENTS, "[]".into()), BAD_BODY),
-        ("a JSON number", Json(PAYMENTS, "7".into()), BAD_BODY),
+        ("a bare JSON number", Json(PAYMENTS, "7".into()), BAD_BODY),
         (
             "invalid UTF-8 in JSON",
             Raw(
@@ -453,11 +454,7 @@ fn routes() -> Vec<Case> {
             (404, "resource_missing", "intent"),
         ),
         ("NUL in an id", Get("/v1/payment_intents/%00".into()), nothing),
-        (
-            "invalid UTF-8 in an id",
-            Get("/v1/payment_intents/%FF".into()),
-            (0, "*", "*"),
-        ),
+        ("invalid UTF-8 in an id", Get("/v1/payment_intents/%FF".into()), nothing),
         (
             "a long id",
             Get(format!("/v1/payment_intents/pi_{}", "a".repeat(5000))),
@@ -707,13 +704,10 @@ async fn send(app: &TestApp, sent: Sent) -> (String, Answer) {
     (what.chars().take(200).collect(), request.send().await)
 }
 
-/// Whether it is this refusal; `*` is any code or parameter, status 0 any of 4xx.
+/// Whether it is this refusal; `*` is any code or parameter.
 fn judge(answer: &Answer, status: u16, code: &str, param: &str) -> Result<(), String> {
     let demand = |truth: bool, what: &str| if truth { Ok(()) } else { Err(format!("not {what}")) };
-    match status {
-        0 => demand((400..500).contains(&answer.status), "a 4xx")?,
-        status => demand(answer.status == status, &format!("status {status}"))?,
-    }
+    demand(answer.status == status, &format!("status {status}"))?;
     demand(answer.text("/error/type") == "invalid_request_error", "the type")?;
     demand(
         code == "*" || answer.text("/error/code") == code,
