@@ -3,6 +3,7 @@
 
 mod app;
 mod bad_input;
-mod sdk;
+mod books;
 mod crashes;
 mod races;
+mod sdk;
