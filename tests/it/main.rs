@@ -2,8 +2,11 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod attacks;
 mod bad_input;
 mod books;
 mod crashes;
+mod house;
 mod races;
 mod sdk;
+mod secrets;
