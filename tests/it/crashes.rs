@@ -229,6 +229,64 @@ async fn with_the_acquirer_gone_nothing_is_charged_and_nothing_is_lost() {
     app.verify_books().await;
 }
 
+/// Webhooks twice, late, overtaking each other, or lost: disputes move money once, and never backwards.
+#[tokio::test]
+async fn webhooks_twice_or_out_of_order_move_money_once() {
+    let app = TestApp::start_with(&["--permissive-scorer"]).await;
+    let cases = [
+        ("webhook_duplicate", json!({})),
+        (
+            "webhook_reorder",
+            json!({ "event": "charge.dispute.created", "ms": 1500 }),
+        ),
+        (
+            "webhook_reorder",
+            json!({ "event": "charge.dispute.funds_withdrawn", "ms": 1500 }),
+        ),
+        ("webhook_delay", json!({ "ms": 500 })),
+        ("webhook_drop", json!({ "event": "charge.dispute.created" })),
+    ];
+    for (action, rule) in cases {
+        let mut rule = rule;
+        rule["action"] = action.into();
+        fault(&app, rule.clone()).await;
+        let mut disputed = sale(5000);
+        disputed["payment_method"] = "pm_card_createDispute".into();
+        let paid = app.post("/v1/payment_intents").params(disputed).send().await.ok();
+        let path = format!(
+            "/v1/disputes?payment_intent={}",
+            paid["id"].as_str().unwrap_or_default()
+        );
+        let dispute = eventually(&format!("a dispute, in spite of {rule}"), || async {
+            let list = app.get(&path).send().await.ok();
+            let first = list["data"][0].clone();
+            let withdrawn = first["balance_transactions"]
+                .as_array()
+                .is_some_and(|lines| !lines.is_empty());
+            withdrawn.then_some(first)
+        })
+        .await;
+        // What was held back, and the second of each, arrives now.
+        sleep(Duration::from_secs(2)).await;
+        app.simulator("DELETE", "/admin/faults").send().await.ok();
+        let list = app.get(&path).send().await.ok();
+        assert_eq!(list["data"].as_array().map(Vec::len), Some(1), "{rule}: {list}");
+        assert_eq!(
+            list["data"][0]["balance_transactions"].as_array().map(Vec::len),
+            Some(1),
+            "{rule}: {list}"
+        );
+        assert_eq!(list["data"][0]["status"], "needs_response", "{rule}: {list}");
+        let id = dispute["id"].as_str().expect("an id");
+        let taken = "SELECT count(*) FROM ledger.journal WHERE reference = $1 AND code = 'J11'";
+        let taken: i64 = app.sql().await.query_one(taken, &[&id]).await.expect("counts").get(0);
+        assert_eq!(taken, 1, "{rule}: withdrawn once");
+    }
+    let found = settled(&app, &[]).await;
+    assert!(found.is_sound(), "{found:#?}");
+    app.verify_books().await;
+}
+
 /// Customers who insist: each sends what it wants under one key until it has an answer.
 struct Shop {
     app: Arc<TestApp>,
@@ -247,35 +305,50 @@ impl Shop {
         }
     }
 
+    /// Comes again and again until the shop closes, whether or not earlier purchases were answered; waits for them all in
+    /// the end. Names every purchase by what it was told of it.
     async fn serve(self: Arc<Self>, customer: u64) -> Vec<Acknowledged> {
-        let mut told = Vec::new();
-        while !self.closed.load(Ordering::Relaxed) {
-            let n = told.len() as u64;
-            let key = format!("crash-{customer}-{n}");
-            let amount = 1000 + i64::try_from(customer * 1000 + n).expect("small");
-            let mut wanted = sale(amount);
-            if n % 3 == 1 {
-                wanted["capture_method"] = "manual".into();
+        let (mut told, mut waiting) = (Vec::new(), Vec::new());
+        for n in 0.. {
+            if self.closed.load(Ordering::Relaxed) {
+                break;
             }
-            let paid = self.insist(&format!("{key}-pay"), "/v1/payment_intents", wanted).await;
-            let mut payment = acknowledged(&paid);
-            let id = payment.id.clone();
-            match paid.text("/status") {
-                "requires_capture" => {
-                    let path = format!("/v1/payment_intents/{id}/capture");
-                    let captured = self.insist(&format!("{key}-capture"), &path, json!({})).await;
-                    payment = acknowledged(&captured);
-                }
-                "succeeded" if n % 3 == 2 => {
-                    let refund = json!({ "payment_intent": id, "amount": amount / 2 });
-                    let refunded = self.insist(&format!("{key}-refund"), "/v1/refunds", refund).await;
-                    payment.refunded = refunded.ok()["amount"].as_i64().expect("an amount");
-                }
-                _ => {}
+            let mut purchase = tokio::spawn(self.clone().purchase(customer, n));
+            match tokio::time::timeout(Duration::from_millis(400), &mut purchase).await {
+                Ok(ended) => told.push(ended.expect("a purchase ends")),
+                Err(_) => waiting.push(purchase),
             }
-            told.push(payment);
+        }
+        for purchase in waiting {
+            told.push(purchase.await.expect("a purchase ends"));
         }
         told
+    }
+
+    async fn purchase(self: Arc<Self>, customer: u64, n: u64) -> Acknowledged {
+        let key = format!("crash-{customer}-{n}");
+        let amount = 1000 + i64::try_from(customer * 1000 + n).expect("small");
+        let mut wanted = sale(amount);
+        if n % 3 == 1 {
+            wanted["capture_method"] = "manual".into();
+        }
+        let paid = self.insist(&format!("{key}-pay"), "/v1/payment_intents", wanted).await;
+        let mut payment = acknowledged(&paid);
+        let id = payment.id.clone();
+        match paid.text("/status") {
+            "requires_capture" => {
+                let path = format!("/v1/payment_intents/{id}/capture");
+                let captured = self.insist(&format!("{key}-capture"), &path, json!({})).await;
+                payment = acknowledged(&captured);
+            }
+            "succeeded" if n % 3 == 2 => {
+                let refund = json!({ "payment_intent": id, "amount": amount / 2 });
+                let refunded = self.insist(&format!("{key}-refund"), "/v1/refunds", refund).await;
+                payment.refunded = refunded.ok()["amount"].as_i64().expect("an amount");
+            }
+            _ => {}
+        }
+        payment
     }
 
     async fn insist(&self, key: &str, path: &str, parameters: Value) -> Answer {
@@ -295,7 +368,7 @@ impl Shop {
                 }
             }
             assert!(Instant::now() < deadline, "{key} never got an answer");
-            sleep(Duration::from_millis(150)).await;
+            sleep(Duration::from_millis(250)).await;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the rows, the acquirer's own record, the books.
 
 use futures_util::future::join_all;
+use loadtest::audit::{Acknowledged, Audit};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{Answer, Request, TestApp};
@@ -174,6 +175,45 @@ async fn two_merchants_may_use_one_key() {
     sound(&app).await;
 }
 
+/// The audit itself, which every race leans on: it must see a lie told to a caller and a row that was changed.
+#[tokio::test]
+async fn the_audit_sees_what_does_not_agree() {
+    let app = app().await;
+    let paid = pay(&app, sale(800)).await;
+    let told = |id: &str, received| Acknowledged {
+        id: id.to_owned(),
+        amount: 800,
+        received,
+        refunded: 0,
+        settled: true,
+    };
+    let id = paid["id"].as_str().expect("an id");
+    assert_eq!(audit(&app, &[told(id, 800)]).await.wrong, 0);
+    for (lie, why) in [
+        (vec![told("pi_never", 800)], "not in the database"),
+        (vec![told(id, 799)], "told 800 captured 799"),
+        (vec![told(id, 800), told(id, 800)], "two keys"),
+    ] {
+        let found = audit(&app, &lie).await;
+        assert!(found.wrong == 1 && found.findings[0].contains(why), "{found:#?}");
+    }
+    let charge = paid["latest_charge"].as_str().expect("a charge");
+    let sql = app.sql().await;
+    for change in ["amount_captured = 799", "status = 'unknown'", "fee = fee + 1"] {
+        let whole = "UPDATE gateway.charge SET (amount_captured, status, fee) = (800, 'succeeded', $2) WHERE id = $1";
+        let fee: i64 = sql
+            .query_one("SELECT fee FROM gateway.charge WHERE id = $1", &[&charge])
+            .await
+            .expect("a fee")
+            .get(0);
+        let changed = format!("UPDATE gateway.charge SET {change} WHERE id = $1");
+        assert_eq!(sql.execute(&changed, &[&charge]).await.expect("changed"), 1);
+        assert!(!audit(&app, &[]).await.is_sound(), "{change} went unseen");
+        assert_eq!(sql.execute(whole, &[&charge, &fee]).await.expect("restored"), 1);
+    }
+    sound(&app).await;
+}
+
 async fn all(requests: Vec<Request<'_>>) -> Vec<Answer> {
     join_all(requests.into_iter().map(Request::send)).await
 }
@@ -224,8 +264,13 @@ async fn count(app: &TestApp, sql: &str) -> i64 {
 }
 
 async fn sound(app: &TestApp) {
-    let audit = loadtest::audit::audit(&app.told("/database_url"), &app.told("/simulator_admin_url"), &[]).await;
-    let audit = audit.expect("the audit runs");
+    let audit = audit(app, &[]).await;
     assert!(audit.is_sound() && audit.unsettled == 0, "{audit:#?}");
     app.verify_books().await;
+}
+
+async fn audit(app: &TestApp, told: &[Acknowledged]) -> Audit {
+    let (database, acquirer) = (app.told("/database_url"), app.told("/simulator_admin_url"));
+    let audit = loadtest::audit::audit(&database, &acquirer, told).await;
+    audit.expect("the audit runs")
 }
