@@ -81,6 +81,15 @@ impl<'a> Source<'a> {
         rows.iter().map(stored).collect()
     }
 
+    /// What the detached months added up to, by book and account; empty when none was detached.
+    pub async fn carried(&self) -> Result<Vec<Stored>, tokio_postgres::Error> {
+        let rows = self
+            .tx
+            .query_typed(CARRIED, &[(&self.options.book.map(|b| b.0), Type::INT8)])
+            .await?;
+        rows.iter().map(stored).collect()
+    }
+
     /// First and last day on which something happened.
     pub async fn days(&self) -> Result<Option<(Date, Date)>, tokio_postgres::Error> {
         let row = self
@@ -202,6 +211,14 @@ const ACCOUNTS: &str = "
     SELECT a.*, b.code AS book_code FROM ledger.account a JOIN ledger.book b USING (book_id)
     WHERE $1 IS NULL OR a.book_id = $1
     ORDER BY a.book_id, a.account";
+
+const CARRIED: &str = "
+    SELECT c.book_id, c.account, b.code AS book_code,
+           sum(c.debits_pending)::bigint AS debits_pending, sum(c.debits_posted)::bigint AS debits_posted,
+           sum(c.credits_pending)::bigint AS credits_pending, sum(c.credits_posted)::bigint AS credits_posted
+    FROM ledger.carried c JOIN ledger.book b USING (book_id)
+    WHERE $1 IS NULL OR c.book_id = $1
+    GROUP BY c.book_id, c.account, b.code ORDER BY c.book_id, c.account";
 
 const DAYS: &str = "
     SELECT min(effective_at), max(effective_at) FROM ledger.journal WHERE $1 IS NULL OR book_id = $1";
