@@ -10,45 +10,57 @@ CREATE FUNCTION ledger.first_id(p_month date) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (lpad(to_hex((extract(epoch FROM p_month) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 
+-- The partition of one month; false when it is there, or when journals of it are in `journal_rest`, where they then stay.
+-- The table is made by itself and attached, which lets postings go on.
+CREATE FUNCTION ledger.make_month(p_month date)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := 'journal_' || to_char(p_month, 'YYYY_MM');
+BEGIN
+    IF to_regclass('ledger.' || name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.journal INCLUDING ALL)', name);
+    EXECUTE format('ALTER TABLE ledger.journal ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)', name,
+                   ledger.first_id(p_month), ledger.first_id((p_month + interval '1 month')::date));
+    -- Statement triggers guard the table that is named in the statement: each month needs its own.
+    EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()',
+                   name || '_immutable', name);
+    EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', name, name || '_immutable');
+    EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()',
+                   name || '_no_truncate', name);
+    EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', name, name || '_no_truncate');
+    EXECUTE format('REVOKE ALL ON ledger.%I FROM PUBLIC', name);
+    EXECUTE format('GRANT SELECT ON ledger.%I TO gateway_app, ledger_writer, finance_ro, auditor', name);
+    RETURN true;
+EXCEPTION WHEN check_violation THEN
+    RAISE WARNING 'journals of % are in ledger.journal_rest and stay there', name;
+    RETURN false;
+END
+$$;
+
 -- Makes the partitions of this month and of p_months after it; answers those that are new. Safe to call at any time, from
--- several places. The table is made by itself and attached, which keeps postings going on; where the lock is not to be
--- had within two seconds, it fails, and its caller tries again tomorrow: months are made long before they are needed.
--- A month whose journals are in `journal_rest` already stays there.
+-- several places. Where a lock is not to be had within two seconds it fails, and its caller tries again later: months are
+-- made long before they are needed.
 CREATE FUNCTION ledger.extend(p_months integer)
 RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE
-    first date := date_trunc('month', now() AT TIME ZONE 'UTC');
-    month date;
-    name  text;
+    month date := date_trunc('month', now() AT TIME ZONE 'UTC');
 BEGIN
     IF p_months IS NULL OR p_months NOT BETWEEN 0 AND 24 THEN
         RAISE EXCEPTION 'between 0 and 24 months ahead' USING ERRCODE = 'LG008';
     END IF;
     PERFORM pg_advisory_xact_lock(119182850745715); -- one at a time, per database
     FOR ahead IN 0..p_months LOOP
-        month := first + make_interval(months => ahead);
-        name := 'journal_' || to_char(month, 'YYYY_MM');
-        CONTINUE WHEN to_regclass('ledger.' || name) IS NOT NULL;
-        BEGIN
-            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.journal INCLUDING ALL)', name);
-            EXECUTE format('ALTER TABLE ledger.journal ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)', name,
-                           ledger.first_id(month), ledger.first_id((month + interval '1 month')::date));
-            -- Statement triggers guard the table that is named in the statement: each month needs its own.
-            EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()',
-                           name || '_immutable', name);
-            EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', name, name || '_immutable');
-            EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON ledger.%I FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()',
-                           name || '_no_truncate', name);
-            EXECUTE format('ALTER TABLE ledger.%I ENABLE ALWAYS TRIGGER %I', name, name || '_no_truncate');
-            EXECUTE format('REVOKE ALL ON ledger.%I FROM PUBLIC', name);
-            EXECUTE format('GRANT SELECT ON ledger.%I TO gateway_app, ledger_writer, finance_ro, auditor', name);
-            RETURN NEXT name;
-        EXCEPTION WHEN check_violation THEN
-            RAISE WARNING 'journals of % are in ledger.journal_rest and stay there', name;
-        END;
+        IF ledger.make_month(month) THEN
+            RETURN NEXT 'journal_' || to_char(month, 'YYYY_MM');
+        END IF;
+        month := month + interval '1 month';
     END LOOP;
 END
 $$;
@@ -119,7 +131,7 @@ ALTER TABLE ledger.carried ENABLE ALWAYS TRIGGER carried_no_truncate;
 REVOKE ALL ON ledger.carried FROM PUBLIC;
 GRANT SELECT ON ledger.carried TO gateway_app, ledger_writer, finance_ro, auditor;
 
-REVOKE ALL ON FUNCTION ledger.first_id, ledger.extend, ledger.horizon, ledger.detach FROM PUBLIC;
+REVOKE ALL ON FUNCTION ledger.first_id, ledger.make_month, ledger.extend, ledger.horizon, ledger.detach FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.extend TO gateway_app, ledger_writer;
 GRANT EXECUTE ON FUNCTION ledger.first_id, ledger.horizon TO gateway_app, ledger_writer, finance_ro, auditor;
 

@@ -220,5 +220,10 @@ const CARRIED: &str = "
     WHERE $1 IS NULL OR c.book_id = $1
     GROUP BY c.book_id, c.account, b.code ORDER BY c.book_id, c.account";
 
+// Where nothing but carried sums is left, the day after the last detached month.
 const DAYS: &str = "
-    SELECT min(effective_at), max(effective_at) FROM ledger.journal WHERE $1 IS NULL OR book_id = $1";
+    SELECT coalesce(min(j.effective_at), c.day), coalesce(max(j.effective_at), c.day)
+    FROM (SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' AS day FROM ledger.carried
+          WHERE $1 IS NULL OR book_id = $1) AS c
+    LEFT JOIN ledger.journal j ON $1 IS NULL OR j.book_id = $1
+    GROUP BY c.day";
