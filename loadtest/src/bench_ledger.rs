@@ -7,10 +7,13 @@
 //!   sorted order, read, checked, then written.
 //! * **call**: one stored call per payment through the ledger's own write path.
 //! * **group N**: group commit with N writers.
+//! * **insert**: no payment at all but the payment's row, inserted and committed: the floor under one caller's latency.
+//! * **peer**: the same payment in [another ledger](peer), when its SQL is given.
 //!
 //! Callers are closed loops: each waits for its answer before it sends the next. Every run has a fresh copy of the same
 //! database, starts after a checkpoint, and ends with the books verified.
 
+mod peer;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -50,6 +53,9 @@ pub struct Args {
     /// Ways to measure
     #[arg(long, value_delimiter = ',', default_values_t = Way::all())]
     ways: Vec<Way>,
+    /// SQL files of pgledger, in the order to load (its two ULID functions first); adds the way `peer`
+    #[arg(long, value_delimiter = ',', value_name = "FILE")]
+    peer_sql: Vec<PathBuf>,
     /// Write all figures here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -91,6 +97,7 @@ pub(crate) struct Merchant {
     pub(crate) receivable: AccountName,
     pub(crate) pending: AccountName,
     pub(crate) fee: AccountName,
+    pub(crate) peer: Option<peer::PeerAccounts>,
 }
 
 /// Runs the whole table and prints it.
@@ -108,6 +115,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     scratch.drop(&admin, &scratch.copy()).await?;
     scratch.drop(&admin, &scratch.template).await?;
+    scratch.drop(&admin, &scratch.peer()).await?;
     let rows = outcome?;
     print_table(&rows);
     if let Some(path) = &args.json {
@@ -120,13 +128,25 @@ async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Resu
     admin
         .batch_execute(&format!("CREATE DATABASE {}", scratch.template))
         .await?;
-    let merchants = Arc::new(seed(&scratch.config_of(&scratch.template), args.accounts.div_ceil(3).max(1)).await?);
+    let mut merchants = seed(&scratch.config_of(&scratch.template), args.accounts.div_ceil(3).max(1)).await?;
+    let mut ways = args.ways.clone();
+    if !args.peer_sql.is_empty() {
+        admin
+            .batch_execute(&format!("CREATE DATABASE {}", scratch.peer()))
+            .await?;
+        let accounts = peer::seed(&scratch.config_of(&scratch.peer()), &args.peer_sql, merchants.len()).await?;
+        for (merchant, accounts) in merchants.iter_mut().zip(accounts) {
+            merchant.peer = Some(accounts);
+        }
+        ways.push(Way::Peer);
+    }
+    let merchants = Arc::new(merchants);
     let mut runs: BTreeMap<(Load, usize, usize), Vec<Figures>> = BTreeMap::new();
     // Repeats outermost: a slow minute of the machine falls on all ways alike.
     for repeat in 0..args.repeats.max(1) {
         for load in [Load::Uniform, Load::Hot] {
             for &callers in &args.callers {
-                for (i, way) in args.ways.iter().enumerate() {
+                for (i, way) in ways.iter().enumerate() {
                     let figures = one_run(args, admin, scratch, &merchants, load, callers, *way)
                         .await
                         .with_context(|| format!("{way}, {load:?}, {callers} callers"))?;
@@ -146,7 +166,7 @@ async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Resu
         .map(|((load, callers, way), mut figures)| {
             figures.sort_by(|a, b| a.payments_per_s.total_cmp(&b.payments_per_s));
             Row {
-                way: args.ways[way].to_string(),
+                way: ways[way].to_string(),
                 load,
                 callers,
                 median: figures[figures.len() / 2],
@@ -168,7 +188,7 @@ async fn one_run(
     let name = scratch.copy();
     scratch.drop(admin, &name).await?;
     admin
-        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template))
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template_of(way)))
         .await?;
     let config = scratch.config_of(&name);
     let mut observer = connect(&config).await?;
@@ -181,7 +201,7 @@ async fn one_run(
     observer.batch_execute("CHECKPOINT").await?;
 
     let warm_until = Instant::now() + Duration::from_millis(300);
-    drive(&payer, merchants, books, callers, warm_until).await?;
+    let warm = drive(&payer, merchants, books, callers, warm_until).await?;
     let lsn: String = observer
         .query_one("SELECT pg_current_wal_lsn()::text", &[])
         .await?
@@ -207,10 +227,11 @@ async fn one_run(
         .try_get(0)?;
     payer.stop().await;
 
-    let report = ledger::verify::verify(&mut observer, |_| {}).await?;
-    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
-    let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
-    ensure!(unbooked == 0, "{unbooked} payments without their journal");
+    match way {
+        Way::Insert => {}
+        Way::Peer => peer::audit(&observer, warm.len() + latencies.len()).await?,
+        Way::Naive | Way::Call | Way::Group(_) => prove(&mut observer).await?,
+    }
     let n = latencies.len();
     ensure!(n > 0, "no payment was made");
     Ok(Figures {
@@ -221,6 +242,15 @@ async fn one_run(
         client_cpu_us: client_cpu.as_secs_f64() * 1e6 / n as f64,
         wal_bytes: wal as f64 / n as f64,
     })
+}
+
+/// The books are right, and every payment has its journal.
+async fn prove(observer: &mut Client) -> anyhow::Result<()> {
+    let report = ledger::verify::verify(observer, |_| {}).await?;
+    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
+    let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
+    ensure!(unbooked == 0, "{unbooked} payments without their journal");
+    Ok(())
 }
 
 /// All callers in closed loops until the time is over; latencies in microseconds.
@@ -271,6 +301,7 @@ async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
             receivable: receivable.clone(),
             pending: pending.clone(),
             fee: fee.clone(),
+            peer: None,
         });
     }
     tx.commit().await?;
@@ -286,6 +317,17 @@ struct Scratch {
 impl Scratch {
     fn copy(&self) -> String {
         format!("{}_run", self.template)
+    }
+
+    fn peer(&self) -> String {
+        format!("{}_peer", self.template)
+    }
+
+    fn template_of(&self, way: Way) -> String {
+        match way {
+            Way::Peer => self.peer(),
+            Way::Naive | Way::Call | Way::Group(_) | Way::Insert => self.template.clone(),
+        }
     }
 
     fn config_of(&self, database: &str) -> Config {
@@ -367,12 +409,13 @@ fn print_table(rows: &[Row]) {
             group = Some((row.load, row.callers));
             let _ = writeln!(
                 out,
-                "\n{:?}, {} callers\n{:<10} {:>12} {:>8} {:>9} {:>9} {:>11} {:>11} {:>8}",
+                "\n{:?}, {} callers\n{:<10} {:>12} {:>8} {:>8} {:>9} {:>9} {:>11} {:>11} {:>8}",
                 row.load,
                 row.callers,
                 "way",
                 "payments/s",
                 "x naive",
+                "x peer",
                 "p50 us",
                 "p99 us",
                 "server us",
@@ -380,17 +423,22 @@ fn print_table(rows: &[Row]) {
                 "WAL B"
             );
         }
-        let naive = rows
-            .iter()
-            .find(|r| r.way == "naive" && r.load == row.load && r.callers == row.callers);
-        let ratio = naive.map(|n| format!("{:.1}", row.median.payments_per_s / n.median.payments_per_s));
+        let ratio = |way: &str| {
+            let other = rows
+                .iter()
+                .find(|r| r.way == way && r.load == row.load && r.callers == row.callers);
+            other.map_or_else(String::new, |other| {
+                format!("{:.1}", row.median.payments_per_s / other.median.payments_per_s)
+            })
+        };
         let m = &row.median;
         let _ = writeln!(
             out,
-            "{:<10} {:>12.0} {:>8} {:>9} {:>9} {:>11.1} {:>11.1} {:>8.0}",
+            "{:<10} {:>12.0} {:>8} {:>8} {:>9} {:>9} {:>11.1} {:>11.1} {:>8.0}",
             row.way,
             m.payments_per_s,
-            ratio.unwrap_or_default(),
+            ratio("naive"),
+            ratio("peer"),
             m.p50_us,
             m.p99_us,
             m.server_cpu_us,
