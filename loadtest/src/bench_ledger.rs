@@ -27,7 +27,7 @@ use hdrhistogram::Histogram;
 use ledger::{AccountName, BookId, Chart, Currency};
 use tokio_postgres::{Client, Config, NoTls};
 
-use ways::Way;
+pub(crate) use ways::{Payer, Way};
 
 /// `loadtest bench ledger --database-url postgres://postgres@localhost/postgres --seconds 5 --json ledger.json`
 #[derive(clap::Args)]
@@ -104,10 +104,7 @@ pub(crate) struct Merchant {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config: Config = args.database_url.parse().context("--database-url")?;
     let admin = connect(&config).await?;
-    let scratch = Scratch {
-        config,
-        template: format!("counterfoil_bench_{}", std::process::id()),
-    };
+    let scratch = Scratch::new(config, "bench");
     // The scratch databases go also when the run is interrupted.
     let outcome = tokio::select! {
         outcome = measure(&args, &admin, &scratch) => outcome,
@@ -245,7 +242,7 @@ async fn one_run(
 }
 
 /// The books are right, and every payment has its journal.
-async fn prove(observer: &mut Client) -> anyhow::Result<()> {
+pub(crate) async fn prove(observer: &mut Client) -> anyhow::Result<()> {
     let report = ledger::verify::verify(observer, |_| {}).await?;
     ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
     let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
@@ -255,7 +252,7 @@ async fn prove(observer: &mut Client) -> anyhow::Result<()> {
 
 /// All callers in closed loops until the time is over; latencies in microseconds.
 async fn drive(
-    payer: &Arc<ways::Payer>,
+    payer: &Arc<Payer>,
     merchants: &Arc<Vec<Merchant>>,
     books: usize,
     callers: usize,
@@ -284,7 +281,7 @@ async fn drive(
 }
 
 /// Books, accounts and the bench's own table, once; every run works on a copy.
-async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
+pub(crate) async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
     let mut client = connect(config).await?;
     ledger::migrate(&mut client).await?;
     client.batch_execute(ways::SCHEMA).await?;
@@ -309,12 +306,24 @@ async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
     Ok(merchants)
 }
 
-struct Scratch {
+/// Databases of this run, on the given server.
+pub(crate) struct Scratch {
     config: Config,
     template: String,
 }
 
 impl Scratch {
+    pub(crate) fn new(config: Config, bench: &str) -> Scratch {
+        Scratch {
+            config,
+            template: format!("counterfoil_{bench}_{}", std::process::id()),
+        }
+    }
+
+    pub(crate) fn template(&self) -> &str {
+        &self.template
+    }
+
     fn copy(&self) -> String {
         format!("{}_run", self.template)
     }
@@ -330,13 +339,13 @@ impl Scratch {
         }
     }
 
-    fn config_of(&self, database: &str) -> Config {
+    pub(crate) fn config_of(&self, database: &str) -> Config {
         let mut config = self.config.clone();
         config.dbname(database);
         config
     }
 
-    async fn drop(&self, admin: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
+    pub(crate) async fn drop(&self, admin: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
         admin
             .batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
             .await
@@ -352,12 +361,12 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, tokio_postgres::E
 }
 
 /// The server's processes on this machine, found through the parent of a backend.
-struct Server {
+pub(crate) struct Server {
     postmaster: Option<u32>,
 }
 
 impl Server {
-    async fn of(client: &Client) -> Result<Server, tokio_postgres::Error> {
+    pub(crate) async fn of(client: &Client) -> Result<Server, tokio_postgres::Error> {
         let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
         Ok(Server {
             postmaster: stat(backend.unsigned_abs()).map(|s| s.parent),
@@ -365,7 +374,7 @@ impl Server {
     }
 
     /// Processor time of the server with its children, ended ones too; zero when it runs elsewhere.
-    fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         let Some(postmaster) = self.postmaster else {
             return Duration::ZERO;
         };
@@ -397,7 +406,7 @@ fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-fn own_cpu() -> Duration {
+pub(crate) fn own_cpu() -> Duration {
     stat(std::process::id()).map(|s| s.own).unwrap_or_default()
 }
 
