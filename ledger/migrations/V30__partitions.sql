@@ -55,7 +55,7 @@ BEGIN
     IF p_months IS NULL OR p_months NOT BETWEEN 0 AND 24 THEN
         RAISE EXCEPTION 'between 0 and 24 months ahead' USING ERRCODE = 'LG008';
     END IF;
-    PERFORM pg_advisory_xact_lock(119182850745715); -- one at a time, per database
+    PERFORM pg_advisory_xact_lock(119182850745730); -- one at a time, per database
     FOR ahead IN 0..p_months LOOP
         IF ledger.make_month(month) THEN
             RETURN NEXT 'journal_' || to_char(month, 'YYYY_MM');
@@ -97,7 +97,7 @@ DECLARE
     below    uuid := ledger.first_id((month + interval '1 month')::date);
     journals bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(119182850745715);
+    PERFORM pg_advisory_xact_lock(119182850745730);
     IF NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'ledger.journal'::regclass AND inhrelid = to_regclass('ledger.' || name)) THEN
         RAISE EXCEPTION '% is no month of the journal', name USING ERRCODE = 'LG008';
     ELSIF month >= date_trunc('month', now() AT TIME ZONE 'UTC') THEN
