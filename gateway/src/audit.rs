@@ -169,6 +169,7 @@ const CHECKS: &[Query] = &[
         name: "each line of a merchant's balance names a journal of its book",
         rows: "SELECT count(*) FROM gateway.balance_transaction",
         wrong: "SELECT t.id || ': no journal ' || t.journal_id AS what FROM gateway.balance_transaction t
-                WHERE NOT EXISTS (SELECT FROM ledger.journal j WHERE j.book_id = t.book_id AND j.journal_id = t.journal_id)",
+                WHERE NOT EXISTS (SELECT FROM ledger.journal j WHERE j.book_id = t.book_id AND j.journal_id = t.journal_id)
+                  AND (ledger.horizon() IS NULL OR t.journal_id >= ledger.horizon())",
     },
 ];

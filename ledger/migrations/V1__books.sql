@@ -1,4 +1,4 @@
--- The books: schema `ledger`, its roles, its five tables and the only door through which money moves.
+-- The books: schema `ledger`, its roles, its tables and the only door through which money moves.
 --
 -- * Every key leads with book_id, so that the schema can be distributed by it unchanged.
 -- * A journal is ONE row that carries its lines as parallel arrays: one row and one index entry per journal instead of
@@ -194,8 +194,18 @@ CREATE TABLE ledger.journal (
                                           OR ledger.well_formed(journal_id, hold_id, account, kind, amount)),
     CONSTRAINT journal_idem_key_digest CHECK (octet_length(idem_key) = 16),
     CONSTRAINT journal_memo_small CHECK (pg_column_size(memo) <= 4096)
+) PARTITION BY RANGE (journal_id); -- a partition per month, see V30: time-ordered ids fall into months by themselves
+
+-- Ids of months that nobody has made a partition for. Empty while `ledger.extend` runs; a posting never fails for it.
+CREATE TABLE ledger.journal_rest PARTITION OF ledger.journal DEFAULT;
+
+-- A key is unique in its book for all time, which no index over months can say. Only facts that carry a key pay for it.
+CREATE TABLE ledger.journal_key (
+    book_id    bigint NOT NULL,
+    idem_key   bytea NOT NULL,
+    journal_id uuid NOT NULL,
+    CONSTRAINT journal_idem_key PRIMARY KEY (book_id, idem_key)
 );
-CREATE UNIQUE INDEX journal_idem_key ON ledger.journal (book_id, idem_key) WHERE idem_key IS NOT NULL;
 
 -- The lines as rows, for readers.
 CREATE VIEW ledger.posting AS

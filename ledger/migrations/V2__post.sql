@@ -49,6 +49,13 @@ BEGIN
         ORDER BY 1, 2
     ) AS d;
 
+    IF p_key IS NOT NULL THEN
+        INSERT INTO ledger.journal_key (book_id, idem_key, journal_id)
+        SELECT k.book_id, k.idem_key, k.journal_id
+        FROM unnest(p_book, p_key, p_journal) AS k(book_id, idem_key, journal_id)
+        WHERE k.idem_key IS NOT NULL
+        ORDER BY 1, 2;
+    END IF;
     IF p_hold IS NOT NULL THEN
         PERFORM ledger.apply_holds(p_book, p_journal, p_hold, p_expires, p_closes);
     END IF;

@@ -19,6 +19,8 @@ BEGIN
         SELECT * FROM (VALUES
             -- table, statements refused outright, updates of a row refused when
             ('journal', 'UPDATE OR DELETE', NULL),
+            ('journal_rest', 'UPDATE OR DELETE', NULL), -- statement triggers are not inherited; `ledger.extend` makes those of the months
+            ('journal_key', 'UPDATE OR DELETE', NULL),
             ('book', 'UPDATE OR DELETE', NULL),
             ('account', 'DELETE',
              'ROW(NEW.book_id, NEW.account, NEW.currency, NEW.number, NEW.normal_side, NEW.overdraft)

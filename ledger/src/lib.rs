@@ -65,6 +65,7 @@ pub mod journal;
 mod migrate;
 pub mod money;
 mod open;
+pub mod partition;
 pub mod post;
 mod refusal;
 pub mod report;

@@ -11,7 +11,7 @@ use crate::{AccountName, Currency};
 
 pub(super) async fn write(mut source: Source<'_>, out: &mut impl Write) -> Result<u64, ExportError> {
     let accounts = source.accounts().await?;
-    let Some((_, last)) = source.days().await? else {
+    let Some((first, last)) = source.days().await? else {
         source.close().await?;
         return Ok(0);
     };
@@ -29,6 +29,15 @@ pub(super) async fn write(mut source: Source<'_>, out: &mut impl Write) -> Resul
         // Two spaces end the name.
         writeln!(out, "account {name}  ; type:{}", type_letter(&a.account))?;
         writeln!(out, "account {name}:pending")?;
+    }
+    for book in source.carried().await?.chunk_by(|a, b| a.book == b.book) {
+        for (pending, flag, suffix) in [(false, '*', ""), (true, '!', ":pending")] {
+            writeln!(out, "\n{first} {flag} carried forward from detached months")?;
+            for a in book {
+                let net = amount(a.net(pending), a.account.currency());
+                writeln!(out, "    {}{suffix}  {net}", name(&a.book_code, &a.account))?;
+            }
+        }
     }
     let mut n = 0;
     while let Some(page) = source.next_page().await? {

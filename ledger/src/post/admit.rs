@@ -267,5 +267,5 @@ const BOOKED: &str = "
     SELECT j.book_id, j.journal_id, j.idem_key FROM unnest($1, $2) AS n(book_id, journal_id)
     JOIN ledger.journal j USING (book_id, journal_id)
     UNION
-    SELECT j.book_id, j.journal_id, j.idem_key FROM unnest($1, $3) AS n(book_id, idem_key)
-    JOIN ledger.journal j ON j.book_id = n.book_id AND j.idem_key = n.idem_key AND j.idem_key IS NOT NULL";
+    SELECT k.book_id, k.journal_id, k.idem_key FROM unnest($1, $3) AS n(book_id, idem_key)
+    JOIN ledger.journal_key k USING (book_id, idem_key)";

@@ -4,6 +4,7 @@ mod attack;
 mod group;
 mod hold;
 mod model;
+mod partition;
 mod postgres;
 mod posting;
 mod reference;
