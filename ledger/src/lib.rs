@@ -68,6 +68,7 @@ mod open;
 pub mod post;
 mod refusal;
 pub mod report;
+pub mod seal;
 pub mod verify;
 
 pub use account::{AccountName, BookId};
