@@ -179,6 +179,7 @@ CREATE TABLE ledger.journal (
     journal_id   uuid NOT NULL,                         -- version 7: time-ordered, so the key is also the order of the book
     effective_at timestamptz NOT NULL,                  -- when it happened
     recorded_at  timestamptz NOT NULL DEFAULT now(),    -- when the books learned it
+    recorded_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint, -- by which transaction: the order of the seal (V10)
     link         uuid,                                  -- another journal of the same fact (a fee of its capture)
     reverses     uuid,                                  -- the journal that this one corrects
     hold_id      uuid,                                  -- the hold it opens (its own id) or consumes

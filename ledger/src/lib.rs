@@ -69,6 +69,7 @@ pub mod partition;
 pub mod post;
 mod refusal;
 pub mod report;
+pub mod seal;
 pub mod verify;
 
 pub use account::{AccountName, BookId};

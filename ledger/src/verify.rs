@@ -115,12 +115,7 @@ struct Proof {
 
 impl Default for Proof {
     fn default() -> Self {
-        let check = |name| Check {
-            name,
-            rows: 0,
-            wrong: 0,
-            first_wrong: None,
-        };
+        let check = Check::new;
         Proof {
             journals: check("each journal sums to zero per currency, posted and pending"),
             references: check("each line is on an account that its book has"),
@@ -136,7 +131,16 @@ impl Default for Proof {
 }
 
 impl Check {
-    fn see(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
+    pub(crate) fn new(name: &'static str) -> Check {
+        Check {
+            name,
+            rows: 0,
+            wrong: 0,
+            first_wrong: None,
+        }
+    }
+
+    pub(crate) fn see(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
         self.rows += 1;
         if !holds {
             self.wrong += 1;

@@ -36,7 +36,7 @@ async fn booked() -> (Database, i64) {
     (db, book.0)
 }
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "journal",
     "account",
     "hold",
@@ -44,6 +44,7 @@ const TABLES: [&str; 7] = [
     "chart",
     "currency",
     "journal_code",
+    "seal",
 ];
 
 #[tokio::test]

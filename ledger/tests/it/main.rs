@@ -9,6 +9,7 @@ mod postgres;
 mod posting;
 mod reference;
 mod reports;
+mod seal;
 
 use jiff::Timestamp;
 use ledger::journal::{Draft, Journal};
