@@ -290,3 +290,15 @@ pub fn currency(code: &str) -> Result<Currency, ApiError> {
         )
     })
 }
+
+/// Three-decimal currencies: the last digit must be 0 (the card networks settle two of them).
+pub fn whole_units(amount: i64, currency: &str) -> Result<(), ApiError> {
+    if self::currency(currency)?.exponent() == 3 && amount % 10 != 0 {
+        return Err(ApiError::invalid(
+            "parameter_invalid_integer",
+            "amount",
+            format!("Amounts in {currency} have three decimals, of which the last must be 0."),
+        ));
+    }
+    Ok(())
+}

@@ -19,7 +19,7 @@ use super::accounting::Books;
 use super::instrument::{Instrument, Source};
 use super::review;
 use super::rows::*;
-use super::state::{self, Fact};
+use super::state::{self, Amendment, Fact};
 use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
@@ -190,12 +190,28 @@ pub(super) async fn send_void(call: &Call, payment: Payment, charge: Charge) -> 
 pub async fn update(
     call: &Call,
     payment_id: &str,
-    change: impl Fn(&mut Payment) -> Result<(), ApiError>,
+    amendment: Amendment,
+    source: Option<Source>,
+    describe: impl Fn(&mut PaymentDetails),
 ) -> Result<Answer, ApiError> {
     for _ in 0..RETRIES {
         let mut payment = load(call, payment_id).await?;
-        change(&mut payment)?;
-        let unit = Unit::new(call.book_id()).update(&mut payment);
+        let mut unit = Unit::new(call.book_id());
+        let mut amendment = amendment.clone();
+        if let Some(source) = &source {
+            let customer = amendment.customer_id.as_deref().or(payment.customer_id.as_deref());
+            let instrument = Instrument::resolve(call, source, customer).await?;
+            amendment.payment_method_id = Some(instrument.method.id.clone());
+            if instrument.fresh {
+                unit = unit.insert(&instrument.method);
+            }
+        }
+        if !amendment.is_empty() {
+            payment = state::apply(&payment, &Fact::Amended(amendment))?;
+            crate::app::whole_units(payment.amount, &payment.currency)?;
+        }
+        describe(&mut payment.details);
+        let unit = unit.update(&mut payment);
         let answer = answer(call, &payment, &[]).await?;
         match call.app.commit(claim(call, unit, &payment.id, Some(&answer))).await {
             Err(Refused::Conflict { .. }) => continue,
