@@ -28,6 +28,7 @@ use tokio_postgres::NoTls;
 use zeroize::Zeroizing;
 
 /// How long one delivery of a webhook may take: receivers are told to answer within this.
+const MONTHS_EVERY: Duration = Duration::from_secs(24 * 3600);
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the acquirer's callbacks arrive on the API listener.
@@ -195,6 +196,9 @@ impl Service {
         service
             .work
             .push(tokio::spawn(sweep(service.app.clone(), stopped.clone())));
+        service
+            .work
+            .push(tokio::spawn(months(service.app.clone(), stopped.clone())));
         let policy = Policy {
             allow_private: config.development,
             roots: roots(config.webhook_authorities.as_deref())?,
@@ -240,6 +244,25 @@ async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         }
         tokio::select! {
             () = tokio::time::sleep(app.settings.sweep_every) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Keeps the months of the journal made ahead. Once a day is thirty times more often than it is needed.
+async fn months(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let made = async {
+            let client = app.reads.get().await?;
+            anyhow::Ok(ledger::partition::extend(&**client, ledger::partition::MONTHS_AHEAD).await?)
+        };
+        match made.await {
+            Ok(made) if made.is_empty() => {}
+            Ok(made) => tracing::info!(?made, "months of the journal"),
+            Err(error) => tracing::warn!(%error, "no month of the journal was made; trying again tomorrow"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(MONTHS_EVERY) => {}
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }

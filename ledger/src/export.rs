@@ -37,7 +37,7 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
-/// An hledger journal that passes `hledger check --strict ordereddates`. `hledger bal --cleared` is the trial balance.
+/// An hledger journal that passes `hledger check --strict ordereddates payees`. `hledger bal --cleared` is the trial balance.
 /// Answers how many journals were written, as the other formats do.
 pub async fn hledger(client: &mut Client, out: &mut impl io::Write, options: Options) -> Result<u64, ExportError> {
     let source = Source::open(client, options).await?;

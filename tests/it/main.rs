@@ -5,6 +5,8 @@ mod app;
 mod attacks;
 mod bad_input;
 mod books;
+mod books_faults;
+mod citus;
 mod crashes;
 mod house;
 mod races;
