@@ -11,6 +11,8 @@ use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 
 use crate::edge::{ClientAuth, Files, Limits};
+use crate::egress;
+use crate::vault::TransitConfig;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -68,6 +70,16 @@ pub struct Database {
 pub struct Vault {
     /// File with the keys.
     pub keys: PathBuf,
+    /// Address of a HashiCorp Vault whose transit engine keeps the key-encryption keys; empty: they are in the file.
+    pub transit_address: String,
+    /// Where the engine is mounted.
+    pub transit_mount: String,
+    /// Name of the key there.
+    pub transit_key: String,
+    /// File with the token.
+    pub transit_token_file: PathBuf,
+    /// PEM file of the authorities of its certificate.
+    pub transit_authorities: PathBuf,
 }
 
 /// Events told to merchants.
@@ -218,6 +230,25 @@ impl Listener {
             key: self.key.clone(),
             client,
         }
+    }
+}
+
+impl Vault {
+    /// Where the key-encryption keys are, when they are not in the file.
+    ///
+    /// # Errors
+    /// When the authorities cannot be read.
+    pub fn transit(&self) -> anyhow::Result<Option<TransitConfig>> {
+        if self.transit_address.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(TransitConfig {
+            address: self.transit_address.clone(),
+            mount: self.transit_mount.clone(),
+            key: self.transit_key.clone(),
+            token_file: self.transit_token_file.clone(),
+            roots: egress::roots(&[&self.transit_authorities]).map_err(anyhow::Error::msg)?,
+        }))
     }
 }
 

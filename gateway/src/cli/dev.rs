@@ -151,6 +151,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         connections: 16,
         writers: 2,
         vault_keys,
+        transit: None,
         stripe: StripeConfig {
             base_url: simulator.api_url().to_string(),
             secret_key: credentials.acquirer_secret_key.clone(),

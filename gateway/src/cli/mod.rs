@@ -12,6 +12,7 @@ mod serving;
 mod shutdown;
 mod simulator;
 mod table;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Look at the books, and prove them
     Ledger(ledger::Args),
+    /// Look after the keys of card data
+    Vault(vault::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
     Simulator(simulator::Args),
 }
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
+            Command::Vault(args) => vault::run(args).await,
             Command::Simulator(args) => simulator::run(args).await,
         }
     });
