@@ -256,6 +256,7 @@ impl World {
             },
             development: true,
             webhook_authorities: None,
+            access: gateway::limit::Settings::default(),
             permissive_scorer: true,
         })
         .await

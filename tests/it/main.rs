@@ -2,6 +2,6 @@
 //! every test that leaves others in peace.
 
 mod app;
-mod sdk;
 mod crashes;
 mod races;
+mod sdk;

@@ -171,7 +171,13 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     } else {
         None
     };
-    let mut response = crate::call::timed(&app, next.run(request)).await;
+    let asked = async {
+        match crate::auth::admit_address(&app, request.extensions()) {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        }
+    };
+    let mut response = crate::call::timed(&app, crate::limit::told(asked)).await;
     let headers = response.headers_mut();
     headers.insert(
         VERSION,

@@ -3,6 +3,7 @@
 mod database;
 mod dev;
 mod health;
+mod keys;
 mod ledger;
 mod log;
 mod migrate;
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::Args),
     /// Bring the database schemas up to date
     Migrate(migrate::Args),
+    /// Make, list, roll and end API keys
+    Keys(keys::Args),
     /// Look at the books, and prove them
     Ledger(ledger::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
             Command::Simulator(args) => simulator::run(args).await,
         }
