@@ -2,6 +2,10 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod gate;
+mod gate_limits;
+mod gate_serve;
+mod gate_signatures;
 mod crashes;
 mod races;
 mod sdk;
