@@ -57,10 +57,30 @@ async fn every_route_refuses_every_wrong_principal() {
         let by = |key: &str, request: Request<'static>| request.key(key).send();
 
         refused("nobody".into(), ask().no_key().send().await, 401, "");
-        refused("a stranger".into(), by("sk_test_0123456789abcdef", ask()).await, 401, "");
-        refused("an expired key".into(), by(text(&expired, "key"), ask()).await, 401, "api_key_expired");
-        refused("a revoked key".into(), by(text(&revoked, "key"), ask()).await, 401, "api_key_expired");
-        refused("a browser".into(), by(&publishable, ask()).await, 403, "secret_key_required");
+        refused(
+            "a stranger".into(),
+            by("sk_test_0123456789abcdef", ask()).await,
+            401,
+            "",
+        );
+        refused(
+            "an expired key".into(),
+            by(text(&expired, "key"), ask()).await,
+            401,
+            "api_key_expired",
+        );
+        refused(
+            "a revoked key".into(),
+            by(text(&revoked, "key"), ask()).await,
+            401,
+            "api_key_expired",
+        );
+        refused(
+            "a browser".into(),
+            by(&publishable, ask()).await,
+            403,
+            "secret_key_required",
+        );
         let foreign = by(text(&secret, "key"), ask().account(&other)).await;
         refused("another merchant".into(), foreign, 403, "account_invalid");
         let nowhere = by(text(&secret, "key"), ask().account("acct_nobody")).await;
@@ -82,7 +102,10 @@ async fn every_route_refuses_every_wrong_principal() {
     for kind in ["missing_key", "wrong_key", "ended_key", "forbidden", "foreign_account"] {
         eventually(&format!("{kind} is on record"), || async {
             let rows = sql
-                .query("SELECT sum(times)::bigint, count(*) FROM gateway.security_event WHERE kind = $1", &[&kind])
+                .query(
+                    "SELECT sum(times)::bigint, count(*) FROM gateway.security_event WHERE kind = $1",
+                    &[&kind],
+                )
                 .await
                 .expect("rows");
             let (times, rows): (Option<i64>, i64) = (rows[0].get(0), rows[0].get(1));
@@ -99,13 +122,20 @@ async fn every_route_refuses_every_wrong_principal() {
         )
         .await
         .expect("a row");
-    assert!(named.get::<_, i64>(0) > 0, "with whose key, from where, in which request");
+    assert!(
+        named.get::<_, i64>(0) > 0,
+        "with whose key, from where, in which request"
+    );
 }
 
 #[tokio::test]
 async fn a_key_is_made_used_rolled_and_ended() {
     let app = TestApp::shared().await;
-    let first = create(app, &["--scope", "checkout:write", "--name", "shop", "--expires-in", "2h"]).await;
+    let first = create(
+        app,
+        &["--scope", "checkout:write", "--name", "shop", "--expires-in", "2h"],
+    )
+    .await;
     let (first_id, first_key) = (text(&first, "id").to_owned(), text(&first, "key").to_owned());
     let list = |key: String| async move { app.get("/v1/payment_intents").key(&key).send().await };
     list(first_key.clone()).await.ok();
@@ -120,9 +150,13 @@ async fn a_key_is_made_used_rolled_and_ended() {
         entry["last_used_at"].is_string().then_some(entry)
     })
     .await;
-    assert_eq!((&used["state"], &used["name"], &used["scopes"]), (&json!("active"), &json!("shop"), &json!(["checkout:write"])));
+    assert_eq!(
+        (&used["state"], &used["name"], &used["scopes"]),
+        (&json!("active"), &json!("shop"), &json!(["checkout:write"]))
+    );
 
-    let second: Value = serde_json::from_str(&keys(app, &["rotate", &first_id, "--overlap", "1h", "--json"]).await).expect("JSON");
+    let second: Value =
+        serde_json::from_str(&keys(app, &["rotate", &first_id, "--overlap", "1h", "--json"]).await).expect("JSON");
     let (second_id, second_key) = (text(&second, "id").to_owned(), text(&second, "key").to_owned());
     assert_ne!(text(&first, "signing_secret"), text(&second, "signing_secret"));
     list(first_key.clone()).await.ok();
@@ -130,7 +164,10 @@ async fn a_key_is_made_used_rolled_and_ended() {
     let refunds = app.get("/v1/refunds").key(&second_key).send().await;
     assert_eq!(refunds.status, 403, "the same rights, not more: {refunds}");
     let rolled = entry(second_id.clone()).await;
-    assert_eq!((&rolled["replaces"], &rolled["name"], &rolled["expires_at"]), (&json!(first_id), &json!("shop"), &Value::Null));
+    assert_eq!(
+        (&rolled["replaces"], &rolled["name"], &rolled["expires_at"]),
+        (&json!(first_id), &json!("shop"), &Value::Null)
+    );
 
     keys(app, &["expire", &first_id, "--in", "0s"]).await;
     keys(app, &["revoke", &second_id]).await;
@@ -143,7 +180,12 @@ async fn a_key_is_made_used_rolled_and_ended() {
     }
     assert_eq!(entry(first_id.clone()).await["state"], "expired");
     assert_eq!(entry(second_id.clone()).await["state"], "revoked");
-    for arguments in [["revoke", "key_none"], ["revoke", &second_id], ["rotate", &second_id], ["rotate", &first_id]] {
+    for arguments in [
+        ["revoke", "key_none"],
+        ["revoke", &second_id],
+        ["rotate", &second_id],
+        ["rotate", &first_id],
+    ] {
         let again = app.counterfoil(&[&["keys"], &arguments[..]].concat()).await;
         assert!(!again.status.success(), "{arguments:?}: {}", said(&again));
     }
@@ -175,18 +217,36 @@ async fn a_key_is_never_changed_and_the_serving_role_makes_none() {
     let owner = app.sql().await;
     let serving = app.sql_as(Some("gateway_app")).await;
     for (client, statement) in [
-        (&owner, "UPDATE gateway.api_key SET scopes = '{admin:write}' WHERE id = $1"),
-        (&owner, "UPDATE gateway.api_key SET platform = NOT platform WHERE id = $1"),
-        (&owner, "UPDATE gateway.api_key SET signature_required = NOT signature_required WHERE id = $1"),
-        (&owner, "UPDATE gateway.api_key SET client_certificate = 'cn:other' WHERE id = $1"),
+        (
+            &owner,
+            "UPDATE gateway.api_key SET scopes = '{admin:write}' WHERE id = $1",
+        ),
+        (
+            &owner,
+            "UPDATE gateway.api_key SET platform = NOT platform WHERE id = $1",
+        ),
+        (
+            &owner,
+            "UPDATE gateway.api_key SET signature_required = NOT signature_required WHERE id = $1",
+        ),
+        (
+            &owner,
+            "UPDATE gateway.api_key SET client_certificate = 'cn:other' WHERE id = $1",
+        ),
         (&owner, "UPDATE gateway.api_key SET revoked_at = NULL WHERE id = $1"),
         (&owner, "DELETE FROM gateway.api_key WHERE id = $1"),
         (&owner, "UPDATE gateway.security_event SET times = 1 WHERE key_id = $1"),
         (&owner, "DELETE FROM gateway.security_event WHERE key_id = $1"),
         (&serving, "UPDATE gateway.api_key SET revoked_at = NULL WHERE id = $1"),
-        (&serving, "UPDATE gateway.api_key SET expires_at = 'infinity' WHERE id = $1"),
+        (
+            &serving,
+            "UPDATE gateway.api_key SET expires_at = 'infinity' WHERE id = $1",
+        ),
         (&serving, "DELETE FROM gateway.api_key WHERE id = $1"),
-        (&serving, "DELETE FROM gateway.nonce WHERE expires_at > now() OR $1 = ''"),
+        (
+            &serving,
+            "DELETE FROM gateway.nonce WHERE expires_at > now() OR $1 = ''",
+        ),
         (&serving, "SELECT 1 FROM gateway.security_event WHERE key_id = $1"),
         (
             &serving,

@@ -14,7 +14,11 @@ async fn a_key_an_address_and_a_guesser_are_limited_and_the_others_are_served() 
     // Every answer tells where its key stands.
     let served = app.get("/v1/payment_intents").send().await;
     assert_eq!(served.header("ratelimit-policy"), "\"key\";q=20000;w=1", "{served}");
-    assert!(served.header("ratelimit").starts_with("\"key\";r=1999"), "{}", served.header("ratelimit"));
+    assert!(
+        served.header("ratelimit").starts_with("\"key\";r=1999"),
+        "{}",
+        served.header("ratelimit")
+    );
 
     // Ten at once where three are allowed: at least one more second's worth is refused, whatever the machine's speed is.
     let refused = eventually("more than three in a second", || async {
@@ -34,7 +38,11 @@ async fn a_key_an_address_and_a_guesser_are_limited_and_the_others_are_served() 
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.header("stripe-rate-limited-reason"), "key-rate");
     assert_eq!(refused.header("ratelimit-policy"), "\"key\";q=3;w=1");
-    assert!(refused.header("ratelimit").starts_with("\"key\";r=0;t="), "{}", refused.header("ratelimit"));
+    assert!(
+        refused.header("ratelimit").starts_with("\"key\";r=0;t="),
+        "{}",
+        refused.header("ratelimit")
+    );
     // The connection and the other keys are well.
     app.get("/v1/payment_intents").send().await.ok();
     eventually("the key is served again", || async {
@@ -46,11 +54,20 @@ async fn a_key_an_address_and_a_guesser_are_limited_and_the_others_are_served() 
     // A guesser is told "wrong" for a while, then nothing at all; known keys go on, unknown ones wait with him.
     let mut answers = Vec::new();
     for n in 0..40 {
-        let guesses = (0..10).map(|m| app.get("/v1/payment_intents").key(&format!("sk_test_guess_{n}_{m}")).send());
+        let guesses = (0..10).map(|m| {
+            app.get("/v1/payment_intents")
+                .key(&format!("sk_test_guess_{n}_{m}"))
+                .send()
+        });
         answers.extend(join_all(guesses).await);
     }
     let told = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-    assert!(told(401) >= 120 && told(429) > 0 && told(401) + told(429) == 400, "{} + {}", told(401), told(429));
+    assert!(
+        told(401) >= 120 && told(429) > 0 && told(401) + told(429) == 400,
+        "{} + {}",
+        told(401),
+        told(429)
+    );
     let last = answers.iter().rfind(|answer| answer.status == 429).expect("one");
     assert_eq!(last.header("stripe-rate-limited-reason"), "wrong-keys");
     app.get("/v1/payment_intents").send().await.ok();
@@ -79,5 +96,8 @@ async fn a_key_an_address_and_a_guesser_are_limited_and_the_others_are_served() 
     .await;
     let metrics = app.ops("GET", "/metrics").send().await;
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    assert!(metrics.contains("counterfoil_security_events_total{kind=\"wrong_key\"}"), "{metrics}");
+    assert!(
+        metrics.contains("counterfoil_security_events_total{kind=\"wrong_key\"}"),
+        "{metrics}"
+    );
 }

@@ -35,7 +35,11 @@ impl Second {
         let credentials = std::fs::read(dir.join("credentials.json")).expect("credentials");
         let credentials: Value = serde_json::from_slice(&credentials).expect("JSON");
         let role = |role: &str| format!("{}?options=-c%20role%3D{role}", app.told("/database_url"));
-        let tls = format!("certificate = {:?}\nkey = {:?}", dir.join("tls/server.pem"), dir.join("tls/server.key"));
+        let tls = format!(
+            "certificate = {:?}\nkey = {:?}",
+            dir.join("tls/server.pem"),
+            dir.join("tls/server.key")
+        );
         let file = dir.join(format!("{name}.toml"));
         let settings = format!(
             "[api]\naddress = \"127.0.0.1:{port}\"\n{tls}\nclient_authorities = {authorities:?}\n
@@ -91,7 +95,10 @@ async fn ask(client: &Https, url: &str, headers: &[(String, String)]) -> Option<
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let answer = client.request(request.body(Empty::new()).expect("a request")).await.ok()?;
+    let answer = client
+        .request(request.body(Empty::new()).expect("a request"))
+        .await
+        .ok()?;
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.ok()?.to_bytes();
     Some((status, serde_json::from_slice(&body).unwrap_or_default()))
@@ -110,7 +117,9 @@ fn client(app: &TestApp, identity: Option<&Identity>) -> Https {
         None => builder.with_no_client_auth(),
         Some(Identity { certificate, key, .. }) => {
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
-            builder.with_client_auth_cert(vec![certificate.clone()], key).expect("they fit")
+            builder
+                .with_client_auth_cert(vec![certificate.clone()], key)
+                .expect("they fit")
         }
     };
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
@@ -173,14 +182,21 @@ async fn an_ended_key_and_a_used_nonce_are_known_to_every_process() {
         if there == (401, "api_key_expired".to_owned()) && here.status == 401 {
             break;
         }
-        assert!(asked < Duration::from_secs(5), "still accepted {asked:?} after it was revoked");
+        assert!(
+            asked < Duration::from_secs(5),
+            "still accepted {asked:?} after it was revoked"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     let made = create(app, &["--require-signature"]).await;
     // For the first process; the second has another authority, so the client signs for that one.
     let mut headers = signed_get(app, &made).await;
-    let first = headers.iter().fold(app.get("/v1/payment_intents"), |request, (name, value)| request.header(name, value));
+    let first = headers
+        .iter()
+        .fold(app.get("/v1/payment_intents"), |request, (name, value)| {
+            request.header(name, value)
+        });
     first.send().await.ok();
     headers.push(("host".to_owned(), app.told("/api_url").replace("https://", "")));
     let replayed = second.list_with(&http1(app), &headers).await;
@@ -190,7 +206,9 @@ async fn an_ended_key_and_a_used_nonce_are_known_to_every_process() {
 /// A client that sends the Host header it is given.
 fn http1(app: &TestApp) -> Https {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(app.told("/ca_file")).expect("the CA")).expect("a CA");
+    roots
+        .add(CertificateDer::from_pem_file(app.told("/ca_file")).expect("the CA"))
+        .expect("a CA");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -219,9 +237,19 @@ async fn a_listener_can_demand_signatures_and_a_key_its_certificate() {
         let made = create(app, &["--client-certificate", &bound]).await;
         let key = text(&made, "key");
         // The certificate is right, so the next demand is the listener's: a signature.
-        assert_eq!(second.list(&ours_client, key).await, (401, "signature_required".to_owned()));
-        assert_eq!(second.list(&theirs_client, key).await, (401, "client_certificate_required".to_owned()));
+        assert_eq!(
+            second.list(&ours_client, key).await,
+            (401, "signature_required".to_owned())
+        );
+        assert_eq!(
+            second.list(&theirs_client, key).await,
+            (401, "client_certificate_required".to_owned())
+        );
         let elsewhere = app.get("/v1/payment_intents").key(key).send().await;
-        assert_eq!(elsewhere.text("/error/code"), "client_certificate_required", "{elsewhere}");
+        assert_eq!(
+            elsewhere.text("/error/code"),
+            "client_certificate_required",
+            "{elsewhere}"
+        );
     }
 }

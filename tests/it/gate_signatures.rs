@@ -14,7 +14,10 @@ async fn an_independent_client_signs_and_what_was_changed_is_refused() {
     let mut command = Command::new(python());
     command.arg(script).arg(app.dir().join("dev.json")).arg(key.to_string());
     let said = run(command).await;
-    assert!(said.lines().filter(|line| line.starts_with("ok ")).count() > 30, "{said}");
+    assert!(
+        said.lines().filter(|line| line.starts_with("ok ")).count() > 30,
+        "{said}"
+    );
 
     let sql = app.sql().await;
     for kind in ["signature_missing", "signature_invalid", "nonce_replayed"] {
@@ -30,7 +33,10 @@ async fn an_independent_client_signs_and_what_was_changed_is_refused() {
         .await;
     }
     let kept = sql
-        .query_one("SELECT count(*), bool_and(expires_at < now() + interval '601 s') FROM gateway.nonce", &[])
+        .query_one(
+            "SELECT count(*), bool_and(expires_at < now() + interval '601 s') FROM gateway.nonce",
+            &[],
+        )
         .await
         .expect("a row");
     let (kept, in_time): (i64, Option<bool>) = (kept.get(0), kept.get(1));
@@ -43,14 +49,19 @@ async fn twenty_copies_of_one_request_have_one_effect() {
     let key = create(app, &["--scope", "checkout:write", "--require-signature"]).await;
     let headers = signed_get(app, &key).await;
     let copies = (0..20).map(|_| {
-        let request = headers.iter().fold(app.get("/v1/payment_intents"), |request, (name, value)| {
-            request.header(name, value)
-        });
+        let request = headers
+            .iter()
+            .fold(app.get("/v1/payment_intents"), |request, (name, value)| {
+                request.header(name, value)
+            });
         request.send()
     });
     let answers = futures_util::future::join_all(copies).await;
     let good = answers.iter().filter(|answer| answer.status == 200).count();
-    let replayed = answers.iter().filter(|answer| answer.text("/error/code") == "signature_replayed").count();
+    let replayed = answers
+        .iter()
+        .filter(|answer| answer.text("/error/code") == "signature_replayed")
+        .count();
     assert_eq!((good, replayed), (1, 19));
 }
 
@@ -64,15 +75,23 @@ async fn the_examples_of_the_documentation_run_as_they_stand() {
         ("CA_FILE", app.told("/ca_file")),
         ("KEY_ID", key["id"].as_str().expect("id").to_owned()),
         ("KEY", key["key"].as_str().expect("key").to_owned()),
-        ("SIGNING_SECRET", key["signing_secret"].as_str().expect("secret").to_owned()),
+        (
+            "SIGNING_SECRET",
+            key["signing_secret"].as_str().expect("secret").to_owned(),
+        ),
     ];
     let constants = |prefix: &str| -> String {
-        let lines = names.iter().map(|(name, value)| format!("{prefix}{name} = {value:?}\n"));
+        let lines = names
+            .iter()
+            .map(|(name, value)| format!("{prefix}{name} = {value:?}\n"));
         lines.collect()
     };
 
     let example = block(&text, "python");
-    let script = format!("{}{example}\nprint(answer.status_code, answer.json()['id'])\n", constants(""));
+    let script = format!(
+        "{}{example}\nprint(answer.status_code, answer.json()['id'])\n",
+        constants("")
+    );
     let mut command = Command::new(python());
     command.args(["-c", &script]);
     assert!(run(command).await.starts_with("200 pi_"));
@@ -81,7 +100,11 @@ async fn the_examples_of_the_documentation_run_as_they_stand() {
     let script = format!("{example}\nconsole.log(answer.status, (await answer.json()).id);\n");
     let (imports, rest) = script.split_once("\n\n").expect("imports come first");
     let mut command = Command::new("node");
-    command.args(["--input-type=module", "--eval", &format!("{imports}\n{}{rest}", constants("const "))]);
+    command.args([
+        "--input-type=module",
+        "--eval",
+        &format!("{imports}\n{}{rest}", constants("const ")),
+    ]);
     command.env("NODE_EXTRA_CA_CERTS", app.told("/ca_file"));
     let said = run(command).await;
     assert!(said.starts_with("200 pi_"), "{said}");
@@ -101,11 +124,16 @@ print(json.dumps(dict(request.headers)))
 "#;
     let mut command = Command::new(python());
     command.args(["-c", script]);
-    command.arg(format!("{}/v1/payment_intents", app.told("/api_url"))).arg(key.to_string());
+    command
+        .arg(format!("{}/v1/payment_intents", app.told("/api_url")))
+        .arg(key.to_string());
     let headers: Value = serde_json::from_str(&run(command).await).expect("headers");
     let headers = headers.as_object().expect("an object");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
-    headers.iter().map(|(name, value)| (name.to_lowercase(), text(value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), text(value)))
+        .collect()
 }
 
 fn python() -> PathBuf {

@@ -2,10 +2,10 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod crashes;
 mod gate;
 mod gate_limits;
 mod gate_serve;
 mod gate_signatures;
-mod crashes;
 mod races;
 mod sdk;
