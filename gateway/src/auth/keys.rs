@@ -199,7 +199,7 @@ pub async fn expire(client: &impl GenericClient, key_id: &str, at: Timestamp, no
     ended(client, key_id, changed).await
 }
 
-/// Ends a key now. It is refused by every process within [`super::KeyCache`]'s two seconds.
+/// Ends a key now. Every process refuses it as soon as it has read the row again, within two seconds.
 ///
 /// # Errors
 /// [`KeyError`].

@@ -34,27 +34,36 @@ pub(super) struct StoredKey {
     noted: Arc<AtomicI64>,
 }
 
+/// What the database has of a key.
+type Hash = [u8; 32];
+
+/// A row and when it was read.
+struct Known {
+    read_at: Timestamp,
+    key: Arc<StoredKey>,
+}
+
 /// The keys that were seen lately.
 #[derive(Default)]
 pub struct KeyCache {
-    known: RwLock<HashMap<[u8; 32], (Timestamp, Arc<StoredKey>)>>,
-    wrong: RwLock<HashMap<[u8; 32], Timestamp>>,
+    known: RwLock<HashMap<Hash, Known>>,
+    wrong: RwLock<HashMap<Hash, Timestamp>>,
     used: Mutex<HashMap<Arc<str>, Timestamp>>,
 }
 
 impl KeyCache {
     /// Whether this is, or lately was, a key.
-    pub(super) fn seen(&self, hash: &[u8; 32]) -> bool {
+    pub(super) fn seen(&self, hash: &Hash) -> bool {
         self.known.read().is_ok_and(|known| known.contains_key(hash))
     }
 
-    fn known(&self, hash: &[u8; 32], now: Timestamp) -> Option<Arc<StoredKey>> {
+    fn known(&self, hash: &Hash, now: Timestamp) -> Option<Arc<StoredKey>> {
         let known = self.known.read().ok()?;
-        let (read_at, key) = known.get(hash)?;
+        let Known { read_at, key } = known.get(hash)?;
         (now.duration_since(*read_at) < FRESH).then(|| key.clone())
     }
 
-    fn wrong(&self, hash: &[u8; 32], now: Timestamp) -> bool {
+    fn wrong(&self, hash: &Hash, now: Timestamp) -> bool {
         let lately = |wrong: &HashMap<_, Timestamp>| wrong.get(hash).is_some_and(|at| now.duration_since(*at) < FRESH);
         self.wrong.read().is_ok_and(|wrong| lately(&wrong))
     }
@@ -98,7 +107,7 @@ impl KeyCache {
 }
 
 /// The key with this hash, from memory or from the database.
-pub(super) async fn look_up(app: &App, hash: [u8; 32]) -> Result<Option<Arc<StoredKey>>, ApiError> {
+pub(super) async fn look_up(app: &App, hash: Hash) -> Result<Option<Arc<StoredKey>>, ApiError> {
     let (cache, now) = (&app.keys, app.clock.now());
     if let Some(key) = cache.known(&hash, now) {
         return Ok(Some(key));
@@ -130,8 +139,12 @@ pub(super) async fn look_up(app: &App, hash: [u8; 32]) -> Result<Option<Arc<Stor
     let Ok(mut known) = cache.known.write() else {
         return read(app, row, None).map(Some);
     };
-    let key = read(app, row, known.get(&hash).map(|(_, before)| before.as_ref()))?;
-    known.insert(hash, (now, key.clone()));
+    let key = read(app, row, known.get(&hash).map(|before| before.key.as_ref()))?;
+    let read = Known {
+        read_at: now,
+        key: key.clone(),
+    };
+    known.insert(hash, read);
     Ok(Some(key))
 }
 

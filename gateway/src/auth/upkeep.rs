@@ -25,7 +25,7 @@ pub async fn run(app: Arc<App>, stop: impl Future<Output = ()>) {
             return;
         }
         rounds += 1;
-        if rounds % NONCES_EVERY == 0
+        if rounds.is_multiple_of(NONCES_EVERY)
             && let Err(error) = super::nonce::forget(&app).await
         {
             tracing::warn!(%error, "old nonces were not removed");

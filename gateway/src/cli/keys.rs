@@ -176,24 +176,27 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Command::Create(args) => create(args).await,
         Command::List(args) => list(args).await,
         Command::Rotate(args) => rotate(args).await,
-        Command::Expire(args) => {
-            let (client, now) = (args.database.connect().await?, Clock::default().now());
-            keys::expire(&client, &args.key, later(now, args.after)?, now).await?;
-            Ok(print::line(format_args!(
-                "{} expires at {}.",
-                args.key,
-                later(now, args.after)?
-            )))
-        }
-        Command::Revoke(args) => {
-            let client = args.database.connect().await?;
-            keys::revoke(&client, &args.key, Clock::default().now()).await?;
-            Ok(print::line(format_args!(
-                "{} is revoked; no process accepts it after 5 seconds.",
-                args.key
-            )))
-        }
+        Command::Expire(args) => expire(args).await,
+        Command::Revoke(args) => revoke(args).await,
     }
+}
+
+async fn expire(args: Expire) -> Result<()> {
+    let (client, now) = (args.database.connect().await?, Clock::default().now());
+    let at = later(now, args.after)?;
+    keys::expire(&client, &args.key, at, now).await?;
+    print::line(format_args!("{} expires at {at}.", args.key));
+    Ok(())
+}
+
+async fn revoke(args: Revoke) -> Result<()> {
+    let client = args.database.connect().await?;
+    keys::revoke(&client, &args.key, Clock::default().now()).await?;
+    print::line(format_args!(
+        "{} is revoked; every process refuses it within 2 seconds.",
+        args.key
+    ));
+    Ok(())
 }
 
 async fn create(args: Create) -> Result<()> {
