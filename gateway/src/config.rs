@@ -24,6 +24,8 @@ pub struct Settings {
     pub ops: Listener,
     /// Bounds of each listener.
     pub limits: Limits,
+    /// What API keys and their callers may ask for.
+    pub access: crate::limit::Settings,
     /// PostgreSQL.
     pub database: Database,
     /// Card data.
@@ -166,6 +168,11 @@ impl Settings {
         for (name, value) in self.limits.each() {
             if value == 0 {
                 return Err(wrong(name, "must be above 0: no limit can be switched off"));
+            }
+        }
+        for (name, value) in self.access.each() {
+            if value == 0 {
+                return Err(wrong(name, "must be above 0: nobody could be served"));
             }
         }
         if self.limits.header_count > 100 {
@@ -316,6 +323,7 @@ mod tests {
             Limits::default(),
             "deploy/config.default.toml and Limits::default()"
         );
+        assert_eq!(settings.access, crate::limit::Settings::default());
     }
 
     #[test]
@@ -360,6 +368,11 @@ mod tests {
             (set("[limits]\nbody_byte = 1"), &[], "body_byte"),
             (set("[limits]\nidle_ms = \"soon\""), &[], "limits.idle_ms"),
             (set("[limits]\nh2_resets = 0"), &[], "limits.h2_resets"),
+            (
+                set("[access]\nwrong_keys_per_minute = 0"),
+                &[],
+                "access.wrong_keys_per_minute",
+            ),
             (set("[limits]\nheader_count = 101"), &[], "limits.header_count"),
             (set("[limits]\nbody_memory_bytes = 10"), &[], "limits.body_memory_bytes"),
             (set("[api]\naddress = \"localhost\""), &[], "api.address"),

@@ -11,7 +11,7 @@ use crate::connector::{Connector, Registry};
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{api, callback, egress, payment, risk, wire};
+use crate::{api, auth, callback, egress, payment, risk, wire};
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -56,6 +56,8 @@ pub struct ServiceConfig {
     pub webhook_authorities: Option<PathBuf>,
     /// the scorer's thresholds are raised so that nothing is flagged: for benchmarks alone
     pub permissive_scorer: bool,
+    /// how much callers may ask for, and whether they must sign
+    pub access: crate::limit::Settings,
 }
 
 /// An acquirer that speaks Stripe's wire.
@@ -177,6 +179,7 @@ impl Service {
             } else {
                 Settings::default()
             },
+            access: config.access,
         });
         if config.development {
             risk::list_test_cards(&app);
@@ -195,6 +198,9 @@ impl Service {
         service
             .metrics
             .register(Box::new(commit::CommitMetrics::new(service.app.clone())?))?;
+        service
+            .metrics
+            .register(Box::new(service.app.security.metric.clone()))?;
         let attempts = risk::rebuild(&service.app)
             .await
             .map_err(|e| anyhow::anyhow!(e.message))
@@ -210,6 +216,10 @@ impl Service {
         service
             .work
             .push(tokio::spawn(refresh_vault(service.app.vault.clone(), stopped.clone())));
+        service.work.push(tokio::spawn(auth::upkeep::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
         let policy = Policy {
             allow_private: config.development,
             roots: roots(config.webhook_authorities.as_deref())?,

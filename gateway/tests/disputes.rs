@@ -243,6 +243,7 @@ impl World {
             settings
         };
         let service = Service::start(ServiceConfig {
+            transit: None,
             database: role("gateway_app"),
             vault_database: role("vault_app"),
             connections: 8,
@@ -256,6 +257,7 @@ impl World {
             },
             development: true,
             webhook_authorities: None,
+            access: gateway::limit::Settings::default(),
             permissive_scorer: true,
         })
         .await

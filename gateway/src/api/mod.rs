@@ -171,12 +171,18 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     } else {
         None
     };
-    // No path here needs an escape, and the router would answer one that is not UTF-8 in plain text.
-    let mut response = if request.uri().path().contains('%') {
-        unknown(request.method().clone(), request.uri().clone()).await
-    } else {
-        crate::call::timed(&app, next.run(request)).await
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let asked = async {
+        if let Err(error) = crate::auth::admit_address(&app, request.extensions()) {
+            return error.into_response();
+        }
+        // No path here needs an escape, and the router would answer one that is not UTF-8 in plain text.
+        if uri.path().contains('%') {
+            return unknown(method, uri).await;
+        }
+        next.run(request).await
     };
+    let mut response = crate::call::timed(&app, crate::limit::told(asked)).await;
     let headers = response.headers_mut();
     headers.insert(
         VERSION,

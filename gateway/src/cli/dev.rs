@@ -161,6 +161,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         development: true,
         webhook_authorities: Some(ca_file.clone()),
         permissive_scorer,
+        access: crate::limit::Settings::default(),
     });
     match service.await.context("starting the application") {
         Ok(service) => Ok(Started {

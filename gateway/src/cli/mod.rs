@@ -3,6 +3,7 @@
 mod database;
 mod dev;
 mod health;
+mod keys;
 mod ledger;
 mod log;
 mod migrate;
@@ -34,6 +35,8 @@ enum Command {
     Serve(serve::Args),
     /// Bring the database schemas up to date
     Migrate(migrate::Args),
+    /// Make, list, roll and end API keys
+    Keys(keys::Args),
     /// Look at the books, and prove them
     Ledger(ledger::Args),
     /// Look after the keys of card data
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
             Command::Vault(args) => vault::run(args).await,
             Command::Simulator(args) => simulator::run(args).await,

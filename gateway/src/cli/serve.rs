@@ -87,5 +87,6 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
             .then(|| settings.webhooks.authorities.clone()),
         permissive_scorer: false,
+        access: settings.access.clone(),
     })
 }
