@@ -4,4 +4,7 @@
 mod app;
 mod crashes;
 mod races;
+mod roles;
 mod sdk;
+mod separation;
+mod vault;
