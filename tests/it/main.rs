@@ -3,8 +3,11 @@
 
 mod app;
 mod crashes;
+mod isolation;
 mod races;
 mod roles;
 mod sdk;
+mod security_page;
 mod separation;
+mod tls;
 mod vault;
