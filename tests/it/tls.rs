@@ -5,7 +5,9 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -157,8 +159,8 @@ async fn a_certificate_is_reloaded_under_load_and_no_request_is_lost() {
 #[tokio::test]
 async fn our_client_refuses_every_bad_certificate() {
     let (now, day) = (OffsetDateTime::now_utc(), time::Duration::days(1));
-    let authority = Authority::new();
-    let stranger = Authority::new();
+    let authority = Authority::new("ours");
+    let stranger = Authority::new("a stranger");
     type Change<'a> = &'a dyn Fn(&mut CertificateParams);
     let cases: [(&str, &Authority, Change<'_>, Option<&str>); 7] = [
         ("good", &authority, &|_| {}, None),
@@ -191,7 +193,7 @@ async fn our_client_refuses_every_bad_certificate() {
             "for clients",
             &authority,
             &|leaf| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Some("purpose"),
+            Some("extended key usage"),
         ),
     ];
     let dir = std::env::temp_dir().join(format!("counterfoil-tls-{}", uuid::Uuid::now_v7().simple()));
@@ -223,8 +225,9 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().expect("a key");
