@@ -3,7 +3,8 @@
 #
 #   scripts/bootstrap.sh run     what building and running need: a C compiler and PostgreSQL's server programs
 #   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
-#                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js (the API)
+#                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js (the API),
+#                                nftables and iproute2 (the firewall, as root), openssl (TLS)
 #
 # System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ and tests/sdk/node/node_modules in the
 # versions that tests/sdk pins, and touch nothing else.
@@ -15,7 +16,7 @@ main() {
     case "${1:-}" in
         run) for_running ;;
         test) for_running; for_testing ;;
-        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 }
 
@@ -30,6 +31,9 @@ for_testing() {
     wanted "beancount" "have bean-check" beancount
     wanted "Python's venv" "python3 -c 'import ensurepip, venv'" python3 python3-venv
     wanted "Node.js" "have npm" nodejs npm
+    wanted "nftables" "have nft" nftables
+    wanted "iproute2" "have ip" iproute2
+    wanted "openssl" "have openssl" openssl
     stripe_python
     stripe_node
 }

@@ -13,6 +13,7 @@ pub mod params;
 
 mod accounts;
 mod balance;
+mod card_data;
 mod cards;
 mod charges;
 mod customers;
@@ -132,6 +133,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(middleware::from_fn_with_state(app.clone(), headers))
+        .layer(middleware::from_fn(card_data::refuse)) // outermost: nothing inside may echo a number
         .with_state(app)
 }
 

@@ -305,6 +305,8 @@ impl Attempt {
         } else {
             unit.update(&mut payment)
         };
+        // Before anything is durable: a card that cannot be opened leaves no attempt behind.
+        let card = self.instrument.card_source(call).await?;
         app.open_accounts(&payment, &self.charge.connector).await?;
         app.commit(claim(call, unit.insert(&self.charge), &payment.id, None))
             .await?;
@@ -314,7 +316,7 @@ impl Attempt {
             reference: self.charge.id.clone(),
             amount: self.charge.amount,
             currency: self.charge.currency.clone(),
-            card: self.instrument.card_source(call).await?,
+            card,
             capture: self.charge.capture_wanted,
             statement_descriptor: payment.details.statement_descriptor.clone(),
         };

@@ -9,7 +9,7 @@ use crate::api::error::ApiError;
 use crate::call::Call;
 use crate::connector::CardSource;
 use crate::id;
-use crate::vault::Card;
+use crate::vault::{Card, KmsError, VaultError};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -110,7 +110,7 @@ impl Instrument {
                 .vault
                 .reveal(call.book_id(), vault_id)
                 .await
-                .map_err(ApiError::internal)?,
+                .map_err(unusable)?,
             (None, None) => return Err(ApiError::internal("a payment method without a card")),
         };
         // The row's expiry, not the vault's: a renewed card keeps its number, and the merchant updates the row.
@@ -143,11 +143,27 @@ pub async fn store_card(call: &Call, typed: &TypedCard, customer_id: Option<&str
         .vault
         .store(call.book_id(), &typed.card)
         .await
-        .map_err(ApiError::internal)?;
+        .map_err(unusable)?;
     let mut method = new_method(call, stored.facts, Some(stored.vault_id), None, customer_id);
     method.details.billing_details.clone_from(&typed.billing_details);
     method.details.metadata.clone_from(&typed.metadata);
     Ok(method)
+}
+
+/// What a caller learns when the vault does not give or take a card.
+fn unusable(error: VaultError) -> ApiError {
+    match error {
+        VaultError::Shredded => ApiError::invalid(
+            "payment_method_unexpected_state",
+            "payment_method",
+            "The card behind this PaymentMethod was erased and cannot be charged. Please ask for another one.",
+        ),
+        VaultError::Kms(KmsError::Unreachable(why)) => {
+            tracing::error!(why, "the vault's key service does not answer");
+            ApiError::busy()
+        }
+        other => ApiError::internal(other),
+    }
 }
 
 /// A payment method row for a card.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// One who may change what the vault holds.
 pub struct Keeper {
@@ -323,7 +324,7 @@ impl Keeper {
         match retired {
             Ok(0) => return Err(KeeperError::Missing("key-encryption key")),
             Ok(_) => {}
-            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::FOREIGN_KEY_VIOLATION) => {
+            Err(error) if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => {
                 let held = "SELECT count(*) FROM vault.data_key WHERE kek = $1";
                 let held: i64 = self.client.query_one(held, &[&kek]).await?.try_get(0)?;
                 return Err(in_use(format!("it wraps {held} data keys; rotate first")));
@@ -554,12 +555,15 @@ impl Keeper {
         Ok(wrapped)
     }
 
-    /// One keeper at a time; the lock goes with the connection.
+    /// One keeper at a time; the lock goes with the connection, which the server may notice a moment after its process.
     async fn claim(&self) -> Result<(), KeeperError> {
-        let claim = "SELECT pg_try_advisory_lock(hashtext('counterfoil vault keeper'))";
-        match self.client.query_one(claim, &[]).await?.try_get(0)? {
-            true => Ok(()),
-            false => Err(KeeperError::Busy),
+        self.client.batch_execute("SET lock_timeout = '3s'").await?;
+        let claim = "SELECT pg_advisory_lock(hashtext('counterfoil vault keeper'))";
+        let claimed = self.client.batch_execute(claim).await;
+        self.client.batch_execute("RESET lock_timeout").await?;
+        match claimed {
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Err(KeeperError::Busy),
+            other => Ok(other?),
         }
     }
 

@@ -1,3 +1,5 @@
+//! The RFC's own vectors, and what must not verify: one line changed, left out, late or said twice.
+
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,0 +1,296 @@
+//! Who may do what in the database, tried: every role against every table with every statement, and what it can do at all.
+
+use std::collections::BTreeMap;
+use tests::{TestApp, said};
+use tokio_postgres::Client;
+
+/// Forbidden: role, tables (`schema.*` or a name), statements (S elect, I nsert, U pdate, D elete, T runcate), exceptions.
+#[rustfmt::skip]
+const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
+    // serves: adds history and moves state
+    ("gateway_app",   "gateway.*",                    "DT",    PRUNED),
+    ("gateway_app",   "gateway.event",                "U",     &[]),
+    ("gateway_app",   "gateway.balance_transaction",  "U",     &[]),
+    ("gateway_app",   "gateway.console_user",         "UDT",   &[]),
+    ("gateway_app",   "ledger.*",                     "IUDT",  &[]),
+    ("gateway_app",   "vault.*",                      "SIUDT", &[]),
+    // posts
+    ("ledger_writer", "ledger.*",                     "IUDT",  &[]),
+    ("ledger_writer", "gateway.*",                    "SIUDT", &[]),
+    ("ledger_writer", "vault.*",                      "SIUDT", &[]),
+    // seals and opens cards
+    ("vault_app",     "vault.*",                      "UDT",   &[]),
+    ("vault_app",     "vault.rotation",               "SI",    &[]),
+    ("vault_app",     "gateway.*",                    "SIUDT", &[]),
+    ("vault_app",     "ledger.*",                     "SIUDT", &[]),
+    // rotates and shreds
+    ("vault_keeper",  "vault.*",                      "T",     &[]),
+    ("vault_keeper",  "vault.card",                   "ID",    &[]),
+    ("vault_keeper",  "vault.kek",                    "D",     &[]),
+    ("vault_keeper",  "vault.rotation",               "D",     &[]),
+    ("vault_keeper",  "gateway.*",                    "IDT",   &[]),
+    ("vault_keeper",  "gateway.*",                    "SU",    SEALED),
+    ("vault_keeper",  "ledger.*",                     "SIUDT", &[]),
+    // read
+    ("finance_ro",    "*",                            "IUDT",  &[]),
+    ("finance_ro",    "vault.*",                      "S",     &[]),
+    ("finance_ro",    "gateway.api_key",              "S",     &[]),
+    ("finance_ro",    "gateway.console_user",         "S",     &[]),
+    ("finance_ro",    "gateway.customer",             "S",     &[]),
+    ("finance_ro",    "gateway.payment_method",       "S",     &[]),
+    ("finance_ro",    "gateway.webhook_endpoint",     "S",     &[]),
+    ("finance_ro",    "gateway.request",              "S",     &[]),
+    ("auditor",       "*",                            "IUDT",  &[]),
+    ("auditor",       "vault.*",                      "S",     &[]),
+    ("auditor",       "gateway.api_key",              "S",     &[]),
+    ("auditor",       "gateway.console_user",         "S",     &[]),
+    ("auditor",       "gateway.webhook_endpoint",     "S",     &[]),
+    ("auditor",       "gateway.request",              "S",     &[]),
+];
+
+/// Tables whose expired rows the service may delete.
+const PRUNED: &[&str] = &["gateway.request"];
+/// Tables with small secrets that a rotation seals again.
+const SEALED: &[&str] = &["gateway.webhook_endpoint"];
+
+/// What no role of the service may do, whatever it does to data.
+const NEVER: &[&str] = &[
+    "CREATE TABLE gateway.mine (x int)",
+    "CREATE TABLE ledger.mine (x int)",
+    "CREATE TABLE vault.mine (x int)",
+    "CREATE TABLE public.mine (x int)",
+    "ALTER TABLE ledger.journal DISABLE TRIGGER ALL",
+    "ALTER TABLE gateway.event DISABLE TRIGGER append_only",
+    "DROP TABLE gateway.event",
+    "DROP FUNCTION ledger.refuse_change() CASCADE",
+    "ALTER TABLE vault.card OWNER TO CURRENT_USER",
+    "SET ROLE ledger_owner",
+    BECOME_OWNER,
+    "SET session_replication_role = replica",
+    "CREATE ROLE mine",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_read_file('PG_VERSION')",
+    "ALTER SYSTEM SET fsync = off",
+];
+
+const ROLES: [&str; 6] = [
+    "gateway_app",
+    "ledger_writer",
+    "vault_app",
+    "vault_keeper",
+    "finance_ro",
+    "auditor",
+];
+
+#[tokio::test]
+async fn no_role_can_do_what_it_must_not() {
+    let app = TestApp::shared().await;
+    let owner = app.sql().await;
+    let tables = tables(&owner).await;
+    let mut tried = 0;
+    for (role, pattern, statements, except) in FORBIDDEN {
+        let client = acting(app, role).await;
+        let matching: Vec<_> = tables
+            .iter()
+            .filter(|(table, _)| matches(pattern, table) && !except.contains(&table.as_str()))
+            .collect();
+        assert!(!matching.is_empty(), "{pattern} is no table: the rule proves nothing");
+        for (table, columns) in matching {
+            for kind in statements.chars() {
+                // One column that may be changed is one too many.
+                for statement in attempts(kind, table, columns) {
+                    let outcome = attempt(&client, &statement).await;
+                    assert_eq!(outcome, Err(DENIED.to_owned()), "{role}: {statement}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    for role in ROLES {
+        let client = acting(app, role).await;
+        for statement in NEVER {
+            let outcome = attempt(&client, statement).await;
+            assert_eq!(outcome, Err(DENIED.to_owned()), "{role}: {statement}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+}
+
+#[tokio::test]
+async fn every_role_can_do_its_work() {
+    let app = TestApp::shared().await;
+    #[rustfmt::skip]
+    let allowed: &[(&str, &str)] = &[
+        ("gateway_app",   "SELECT count(*) FROM gateway.payment"),
+        ("gateway_app",   "UPDATE gateway.payment SET version = version WHERE false"),
+        ("gateway_app",   "INSERT INTO gateway.customer VALUES (1, 'cus_x', 1, false, now(), '{}')"),
+        ("gateway_app",   "DELETE FROM gateway.request WHERE false"),
+        ("gateway_app",   "SELECT count(*) FROM ledger.balance"),
+        ("gateway_app",   "SELECT ledger.open(1, '{}')"),
+        ("ledger_writer", "SELECT count(*) FROM ledger.posting"),
+        ("ledger_writer", "SELECT ledger.set_status(1, 'no such account', 'frozen')"),
+        ("vault_app",     "SELECT count(*) FROM vault.card"),
+        ("vault_app",     "INSERT INTO vault.card (book_id, id, nonce, sealed, created_at) VALUES (1, 'x', '\\x000000000000000000000000', '', now())"),
+        ("vault_keeper",  "UPDATE vault.card SET sealed = '' WHERE false"),
+        ("vault_keeper",  "DELETE FROM vault.data_key WHERE false"),
+        ("vault_keeper",  "UPDATE gateway.webhook_endpoint SET secret = '' WHERE false"),
+        ("finance_ro",    "SELECT count(*) FROM gateway.balance_transaction"),
+        ("finance_ro",    "SELECT count(*) FROM ledger.posting"),
+        ("auditor",       "SELECT count(*) FROM gateway.event"),
+        ("auditor",       "SELECT count(*) FROM ledger.journal"),
+    ];
+    for (role, statement) in allowed {
+        let outcome = attempt(&acting(app, role).await, statement).await;
+        assert_eq!(outcome, Ok(()), "{role}: {statement}");
+    }
+    for role in ROLES {
+        assert!(
+            allowed.iter().any(|(of, _)| *of == role),
+            "{role} is said to do nothing"
+        );
+    }
+}
+
+/// One merchant's rows through another role's functions: posting is allowed to one role, opening accounts too, freezing not.
+#[tokio::test]
+async fn the_doors_of_the_ledger_are_open_to_those_alone_who_need_them() {
+    let app = TestApp::shared().await;
+    for role in ["vault_app", "vault_keeper", "finance_ro", "auditor"] {
+        for call in [
+            "ledger.open(1, '{}')",
+            "ledger.open_book('x', 'x')",
+            "ledger.set_status(1, 'a', 'frozen')",
+        ] {
+            let outcome = attempt(&acting(app, role).await, &format!("SELECT {call}")).await;
+            assert_eq!(outcome, Err(DENIED.to_owned()), "{role}: {call}");
+        }
+    }
+    let freeze = "SELECT ledger.set_status(1, 'a', 'frozen')";
+    assert_eq!(
+        attempt(&acting(app, "gateway_app").await, freeze).await,
+        Err(DENIED.to_owned())
+    );
+}
+
+/// The schemas are made and kept by a role that is no superuser and cannot rewrite history either.
+#[tokio::test]
+async fn the_migrator_migrates_a_new_database_and_is_no_superuser() {
+    let app = TestApp::start().await;
+    let owner = app.sql().await;
+    owner
+        .batch_execute("ALTER ROLE migrator LOGIN CREATEROLE PASSWORD 'of-this-test'; GRANT ledger_owner TO migrator WITH ADMIN OPTION")
+        .await
+        .expect("prepares the role, as the installation guide says");
+    owner
+        .batch_execute("CREATE DATABASE second OWNER migrator")
+        .await
+        .expect("a database");
+    let (mut config, name) = (
+        app.told("/database_url")
+            .parse::<tokio_postgres::Config>()
+            .expect("a URL"),
+        "second",
+    );
+    config.user("migrator").password("of-this-test").dbname(name);
+    let host = match config.get_hosts() {
+        [tokio_postgres::config::Host::Unix(path)] => path.display().to_string(),
+        [tokio_postgres::config::Host::Tcp(name)] => name.clone(),
+        other => panic!("{other:?}"),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let url = format!("host={host} port={port} user=migrator password=of-this-test dbname={name}");
+    let migrated = app.counterfoil(&["migrate", "--database-url", &url]).await;
+    assert!(migrated.status.success(), "{}", said(&migrated));
+    let again = app.counterfoil(&["migrate", "--database-url", &url]).await;
+    assert!(said(&again).contains("up to date"), "{}", said(&again));
+
+    let (migrator, connection) = config.connect(tokio_postgres::NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    for statement in [
+        "DELETE FROM gateway.event",
+        "UPDATE gateway.balance_transaction SET amount = 0",
+        "TRUNCATE gateway.event",
+        "TRUNCATE ledger.journal",
+        BECOME_OWNER,
+        "SET session_replication_role = replica",
+        "ALTER ROLE migrator SUPERUSER",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('PG_VERSION')",
+        "ALTER SYSTEM SET fsync = off",
+    ] {
+        let refused = attempt(&migrator, statement).await.expect_err(statement);
+        assert!(
+            [DENIED, IMMUTABLE].contains(&refused.as_str()),
+            "{statement}: {refused}"
+        );
+    }
+}
+
+/// A session of this role: also what it may become is judged by it.
+async fn acting(app: &TestApp, role: &str) -> Client {
+    let client = app.sql().await;
+    let become_role = format!("SET SESSION AUTHORIZATION {role}");
+    client
+        .batch_execute(&become_role)
+        .await
+        .unwrap_or_else(|error| panic!("{role}: {error}"));
+    client
+}
+
+/// Runs it and rolls it back; the SQLSTATE of its refusal.
+async fn attempt(client: &Client, statement: &str) -> Result<(), String> {
+    // The one statement that no transaction may hold, and that nobody here may run.
+    if !statement.starts_with("ALTER SYSTEM") {
+        client.batch_execute("BEGIN").await.expect("begins");
+    }
+    let outcome = client.batch_execute(statement).await;
+    client.batch_execute("ROLLBACK").await.expect("rolls back");
+    outcome.map_err(|error| {
+        error
+            .code()
+            .map_or_else(|| error.to_string(), |code| code.code().to_owned())
+    })
+}
+
+fn attempts(kind: char, table: &str, columns: &[String]) -> Vec<String> {
+    match kind {
+        'S' => columns
+            .iter()
+            .map(|column| format!("SELECT {column} FROM {table} WHERE false"))
+            .collect(),
+        'I' => vec![format!("INSERT INTO {table} ({}) VALUES (NULL)", columns[0])],
+        'U' => columns
+            .iter()
+            .map(|column| format!("UPDATE {table} SET {column} = NULL WHERE false"))
+            .collect(),
+        'D' => vec![format!("DELETE FROM {table} WHERE false")],
+        'T' => vec![format!("TRUNCATE {table}")],
+        other => panic!("{other}"),
+    }
+}
+
+fn matches(pattern: &str, table: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => table.starts_with(prefix),
+        None => table == pattern,
+    }
+}
+
+/// Every table of the three schemas with its columns.
+async fn tables(owner: &Client) -> BTreeMap<String, Vec<String>> {
+    let sql = "SELECT format('%I.%I', n.nspname, c.relname), array_agg(quote_ident(a.attname) ORDER BY a.attnum)
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+               WHERE n.nspname IN ('gateway', 'ledger', 'vault') AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+                 AND a.attgenerated = '' AND a.attidentity = ''
+               GROUP BY 1";
+    let rows = owner.query(sql, &[]).await.expect("the catalogue");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+const DENIED: &str = "42501";
+/// The ledger's own code for an attempt on its history.
+const IMMUTABLE: &str = "LG007";
+/// The one who made the cluster, a superuser, of whatever name.
+const BECOME_OWNER: &str =
+    "DO $$ BEGIN EXECUTE format('SET ROLE %I', (SELECT rolname FROM pg_roles WHERE oid = 10)); END $$";

@@ -1,0 +1,69 @@
+//! `docs/security.md` promises: each threat has a control and tests that prove it. The tests that it names exist.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use tests::workspace;
+
+#[test]
+fn every_test_named_on_the_security_page_exists() {
+    let page = std::fs::read_to_string(workspace().join("docs/security.md")).expect("docs/security.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| T"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(rows.len() >= 20, "a threat table of {} rows", rows.len());
+    let tests = tests_of_the_workspace();
+    let mut seen = HashSet::new();
+    for row in &rows {
+        let [id, asset, threat, control, named, pci] = row[..] else {
+            panic!("six columns: {row:?}")
+        };
+        assert!(seen.insert(id), "{id} twice");
+        assert!(![asset, threat, control, pci].contains(&""), "{id} has an empty column");
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{id} names no test");
+        for name in names {
+            assert!(tests.contains(name), "{id}: no test `{name}`");
+        }
+    }
+}
+
+/// Names of functions that follow a test attribute, everywhere.
+fn tests_of_the_workspace() -> HashSet<String> {
+    let mut found = HashSet::new();
+    for file in sources(workspace()) {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let mut lines = text.lines().map(str::trim);
+        while let Some(line) = lines.next() {
+            if !(line.starts_with("#[test]") || line.starts_with("#[tokio::test")) {
+                continue;
+            }
+            let function = lines.by_ref().find(|line| line.contains("fn ")).unwrap_or_default();
+            let name = function.split("fn ").nth(1).and_then(|rest| rest.split('(').next());
+            found.extend(name.map(str::to_owned));
+        }
+    }
+    found
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .flat_map(|entry| {
+            let (path, name) = (entry.path(), entry.file_name());
+            match entry.file_type() {
+                Ok(kind)
+                    if kind.is_dir()
+                        && name != "target"
+                        && name != "node_modules"
+                        && !name.as_encoded_bytes().starts_with(b".") =>
+                {
+                    sources(&path)
+                }
+                Ok(kind) if kind.is_file() && path.extension().is_some_and(|ext| ext == "rs") => vec![path],
+                _ => Vec::new(),
+            }
+        })
+        .collect()
+}
