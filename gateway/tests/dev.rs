@@ -102,6 +102,17 @@ fn a_taken_port_is_named_and_leaves_nothing_running() {
     );
 }
 
+/// A disk that fills up must not stop payments because of a log: `/dev/full` takes no byte.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let folder = Folder::new("full");
+    fs::create_dir_all(&folder.0).expect("folder");
+    std::os::unix::fs::symlink("/dev/full", folder.0.join("log.jsonl")).expect("a link");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let running = Dev::start_with(&folder, full.into());
+    assert_eq!(running.stop(Signal::TERM).code(), Some(0));
+}
+
 #[test]
 fn settings_are_checked_without_serving() {
     let folder = Folder::new("check");
@@ -124,11 +135,15 @@ struct Dev {
 
 impl Dev {
     fn start(folder: &Folder) -> Self {
+        Self::start_with(folder, Stdio::inherit())
+    }
+
+    fn start_with(folder: &Folder, errors: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
         command
             .args(["dev", "--api-port", "0", "--ops-port", "0", "--dir"])
             .arg(&folder.0);
-        let mut child = command.stdout(Stdio::null()).spawn().expect("starts");
+        let mut child = command.stdout(Stdio::null()).stderr(errors).spawn().expect("starts");
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = fs::read(folder.0.join("dev.json")).unwrap_or_default();

@@ -1,5 +1,8 @@
 //! Logs: one JSON object per line. Never a request's path, header or body, and never what a panic said: an `expect` on a
 //! parse error would print the card number that did not parse.
+//!
+//! A line that cannot be written is lost without a word. The library would report it on standard error, holding the writer's
+//! lock: on a full disk that report fails too, its panic is logged, and the logging waits for the lock for ever.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::OpenOptions;
@@ -16,7 +19,8 @@ pub(super) fn to_stderr(filter: &str) -> Result<()> {
         .json()
         .flatten_event(true)
         .with_current_span(true)
-        .with_span_list(false);
+        .with_span_list(false)
+        .log_internal_errors(false);
     let subscriber = subscriber
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_writer(std::io::stderr);
@@ -33,7 +37,8 @@ pub(super) fn to_file(path: &Path, filter: &str) -> Result<()> {
         .json()
         .flatten_event(true)
         .with_current_span(true)
-        .with_span_list(false);
+        .with_span_list(false)
+        .log_internal_errors(false);
     let subscriber = subscriber
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_writer(Mutex::new(file));
