@@ -249,6 +249,7 @@ impl World {
             connections: 8,
             writers: 2,
             vault_keys: dir.join("vault.keys"),
+            transit: None,
             stripe: StripeConfig {
                 base_url: announced["api_url"].as_str().expect("api_url").to_owned(),
                 secret_key: "sk_test_acquirer".into(),
