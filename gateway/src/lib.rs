@@ -24,6 +24,7 @@ pub mod event;
 pub mod id;
 pub mod payment;
 pub mod risk;
+pub mod seal;
 pub mod service;
 pub mod vault;
 pub mod webhook;

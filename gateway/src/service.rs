@@ -11,7 +11,7 @@ use crate::connector::{Connector, Registry};
 use crate::vault::{Keys, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{api, callback, egress, payment, risk, wire};
+use crate::{api, callback, egress, payment, risk, seal, wire};
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -45,6 +45,8 @@ pub struct ServiceConfig {
     pub writers: usize,
     /// file with the vault's keys, made on the first use when `development`
     pub vault_keys: PathBuf,
+    /// the seal of the books
+    pub seal: seal::Config,
     /// the acquirer
     pub stripe: StripeConfig,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
@@ -136,6 +138,7 @@ impl Service {
             config.development,
             &clock,
         )?);
+        let sealing = seal::Sealing::new(config.seal)?;
         let committer = Committer::start(
             config.database,
             Options {
@@ -186,6 +189,7 @@ impl Service {
         service
             .metrics
             .register(Box::new(commit::CommitMetrics::new(service.app.clone())?))?;
+        sealing.register(&service.metrics)?;
         let attempts = risk::rebuild(&service.app)
             .await
             .map_err(|e| anyhow::anyhow!(e.message))
@@ -210,8 +214,10 @@ impl Service {
         service.work.push(tokio::spawn(deliverer.run(until(stopped.clone()))));
         service.work.push(tokio::spawn(callback::Processor::run(
             service.app.clone(),
-            until(stopped),
+            until(stopped.clone()),
         )));
+        let reads = service.app.reads.clone();
+        service.work.push(tokio::spawn(sealing.run(reads, until(stopped))));
         Ok(service)
     }
 

@@ -9,4 +9,5 @@ mod crashes;
 mod house;
 mod races;
 mod sdk;
+mod seal;
 mod secrets;
