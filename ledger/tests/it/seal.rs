@@ -518,6 +518,7 @@ async fn several_sealers_under_load_put_every_journal_into_one_page() {
     }
     let total = "SELECT coalesce(max(total), 0) FROM ledger.seal";
     while sealed.client.query_one(total, &[]).await.unwrap().get::<_, i64>(0) < sealed.journals.len() as i64 {
+        assert!(sealing.iter().all(|task| !task.is_finished()), "a sealer failed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.send_replace(true);
