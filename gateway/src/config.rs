@@ -30,6 +30,8 @@ pub struct Settings {
     pub database: Database,
     /// Card data.
     pub vault: Vault,
+    /// The seal of the books.
+    pub seal: Seal,
     /// The acquirer.
     pub stripe: Stripe,
     /// Events to merchants.
@@ -82,6 +84,22 @@ pub struct Vault {
     pub transit_token_file: PathBuf,
     /// PEM file of the authorities of its certificate.
     pub transit_authorities: PathBuf,
+}
+
+/// The seal of the books.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// File with the keys that sign.
+    pub keys: PathBuf,
+    /// Directory of the signed heads.
+    pub heads: PathBuf,
+    /// A second one; empty for none.
+    pub heads_copy: PathBuf,
+    /// Milliseconds between rounds.
+    pub every_ms: u64,
+    /// Journals in a page at most.
+    pub page_journals: u32,
 }
 
 /// Events told to merchants.
@@ -202,6 +220,15 @@ impl Settings {
             if count == 0 || count > 1000 {
                 return Err(wrong(name, "must be from 1 to 1000"));
             }
+        }
+        if self.seal.every_ms == 0 || self.seal.every_ms > 3_600_000 {
+            return Err(wrong("seal.every_ms", "must be from 1 to 3600000 (an hour)"));
+        }
+        if self.seal.page_journals == 0 || self.seal.page_journals > 65_536 {
+            return Err(wrong("seal.page_journals", "must be from 1 to 65536"));
+        }
+        if self.seal.heads == self.seal.heads_copy {
+            return Err(wrong("seal.heads_copy", "must be another directory than seal.heads"));
         }
         if !matches!(
             url::Url::parse(&self.stripe.base_url).as_ref().map(url::Url::scheme),
@@ -377,6 +404,13 @@ mod tests {
             (set("[limits]\nbody_memory_bytes = 10"), &[], "limits.body_memory_bytes"),
             (set("[api]\naddress = \"localhost\""), &[], "api.address"),
             (set("[api]\naddress = \"127.0.0.1:9443\""), &[], "ops.address"),
+            (set("[seal]\nevery_ms = 0"), &[], "seal.every_ms"),
+            (set("[seal]\npage_journals = 70000"), &[], "seal.page_journals"),
+            (
+                set("[seal]\nheads_copy = \"/var/lib/counterfoil/heads\""),
+                &[],
+                "seal.heads_copy",
+            ),
             (set("[log]\nfilter = \"gateway=shout\""), &[], "log.filter"),
             (set(""), &[("COUNTERFOIL__API__ADRESS", "1.2.3.4:1")], "adress"),
             (set(""), &[("COUNTERFOIL__DATABASE__WRITERS", "0")], "database.writers"),

@@ -25,6 +25,7 @@ pub mod id;
 pub mod limit;
 pub mod payment;
 pub mod risk;
+pub mod seal;
 pub mod security;
 pub mod service;
 pub mod vault;

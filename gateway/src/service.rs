@@ -11,7 +11,7 @@ use crate::connector::{Connector, Registry};
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{api, auth, callback, egress, payment, risk, wire};
+use crate::{api, auth, callback, egress, payment, risk, seal, wire};
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -48,6 +48,8 @@ pub struct ServiceConfig {
     pub vault_keys: PathBuf,
     /// the key-encryption keys are there, not in the file
     pub transit: Option<TransitConfig>,
+    /// the seal of the books
+    pub seal: seal::Config,
     /// the acquirer
     pub stripe: StripeConfig,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
@@ -147,6 +149,7 @@ impl Service {
             &clock,
         )?);
         vault.load().await.context("the vault")?;
+        let sealing = seal::Sealing::new(config.seal)?;
         let committer = Committer::start(
             config.database,
             Options {
@@ -201,6 +204,7 @@ impl Service {
         service
             .metrics
             .register(Box::new(service.app.security.metric.clone()))?;
+        sealing.register(&service.metrics)?;
         let attempts = risk::rebuild(&service.app)
             .await
             .map_err(|e| anyhow::anyhow!(e.message))
@@ -235,8 +239,10 @@ impl Service {
         service.work.push(tokio::spawn(deliverer.run(until(stopped.clone()))));
         service.work.push(tokio::spawn(callback::Processor::run(
             service.app.clone(),
-            until(stopped),
+            until(stopped.clone()),
         )));
+        let reads = service.app.reads.clone();
+        service.work.push(tokio::spawn(sealing.run(reads, until(stopped))));
         Ok(service)
     }
 

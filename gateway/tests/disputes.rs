@@ -250,6 +250,13 @@ impl World {
             writers: 2,
             vault_keys: dir.join("vault.keys"),
             transit: None,
+            seal: gateway::seal::Config {
+                keys: dir.join("seal.keys"),
+                make_keys: true,
+                heads: vec![dir.clone()],
+                every: Duration::from_secs(1),
+                page_journals: 4096,
+            },
             stripe: StripeConfig {
                 base_url: announced["api_url"].as_str().expect("api_url").to_owned(),
                 secret_key: "sk_test_acquirer".into(),

@@ -9,11 +9,13 @@
 //! * **group N**: group commit with N writers.
 //! * **insert**: no payment at all but the payment's row, inserted and committed: the floor under one caller's latency.
 //! * **peer**: the same payment in [another ledger](peer), when its SQL is given.
+//! * **sealed N**: the same while the seal follows it.
 //!
 //! Callers are closed loops: each waits for its answer before it sends the next. Every run has a fresh copy of the same
 //! database, starts after a checkpoint, and ends with the books verified.
 
 mod peer;
+mod sealing;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -196,6 +198,10 @@ async fn one_run(
         Load::Hot => 1,
     };
     observer.batch_execute("CHECKPOINT").await?;
+    let sealing = match way {
+        Way::Sealed(_) => Some(sealing::Sealing::start(&config).await?),
+        _ => None,
+    };
 
     let warm_until = Instant::now() + Duration::from_millis(300);
     let warm = drive(&payer, merchants, books, callers, warm_until).await?;
@@ -223,11 +229,14 @@ async fn one_run(
         .await?
         .try_get(0)?;
     payer.stop().await;
+    if let Some(sealing) = sealing {
+        sealing.stop().await?;
+    }
 
     match way {
         Way::Insert => {}
         Way::Peer => peer::audit(&observer, warm.len() + latencies.len()).await?,
-        Way::Naive | Way::Call | Way::Group(_) => prove(&mut observer).await?,
+        Way::Naive | Way::Call | Way::Group(_) | Way::Sealed(_) => prove(&mut observer).await?,
     }
     let n = latencies.len();
     ensure!(n > 0, "no payment was made");
@@ -335,7 +344,7 @@ impl Scratch {
     fn template_of(&self, way: Way) -> String {
         match way {
             Way::Peer => self.peer(),
-            Way::Naive | Way::Call | Way::Group(_) | Way::Insert => self.template.clone(),
+            Way::Naive | Way::Call | Way::Group(_) | Way::Sealed(_) | Way::Insert => self.template.clone(),
         }
     }
 

@@ -17,6 +17,7 @@ mod isolation;
 mod races;
 mod roles;
 mod sdk;
+mod seal;
 mod secrets;
 mod security_page;
 mod separation;

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use crate::dev::files;
 use crate::dev::postgres::{EmbeddedPostgres, Options};
 use crate::dev::seed::{self, Seeded};
 use crate::edge::{self, ClientAuth, Files, Limits, Reloadable};
+use crate::seal;
 use crate::service::{self, ACQUIRER_CALLBACK_PATH, Service, ServiceConfig, StripeConfig};
 use crate::vault::Vault;
 
@@ -152,6 +154,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         writers: 2,
         vault_keys,
         transit: None,
+        seal: seal_config(folder)?,
         stripe: StripeConfig {
             base_url: simulator.api_url().to_string(),
             secret_key: credentials.acquirer_secret_key.clone(),
@@ -176,6 +179,18 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
             Err(error)
         }
     }
+}
+
+fn seal_config(folder: &Folder) -> Result<seal::Config> {
+    let heads = folder.path("heads");
+    fs::create_dir_all(&heads).with_context(|| format!("making {}", heads.display()))?;
+    Ok(seal::Config {
+        keys: folder.path("seal.keys"),
+        make_keys: true,
+        heads: vec![heads],
+        every: Duration::from_secs(1),
+        page_journals: 4096,
+    })
 }
 
 /// The development folder, ours alone for as long as this lives.

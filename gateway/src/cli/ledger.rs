@@ -1,4 +1,7 @@
-//! `counterfoil ledger`: the books, for accountants and auditors. Reads only; `verify` believes nothing that was written.
+//! `counterfoil ledger`: the books, for accountants and auditors. Reads, but for `seal`; `verify` believes nothing that was
+//! written.
+
+mod seal;
 
 mod partitions;
 
@@ -9,8 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
-use ledger::{BookId, balance, export, report, verify};
+use ledger::{BookId, balance, export, report};
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -20,6 +22,7 @@ use super::{database, print};
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   counterfoil ledger verify
+  counterfoil ledger prove 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e
   counterfoil ledger trial-balance --book acct_1 --json
   counterfoil ledger balance --book acct_1
   counterfoil ledger export --format hledger --output books.journal && hledger -f books.journal check --strict")]
@@ -31,10 +34,21 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Prove the books from their rows; exits 0 only when all of them are right
-    #[command(
-        after_long_help = "Example:\n  counterfoil ledger verify --database-url postgresql://auditor@db1/counterfoil"
-    )]
-    Verify(Verify),
+    #[command(after_long_help = "Examples:
+  counterfoil ledger verify --database-url postgresql://auditor@db1/counterfoil
+  counterfoil ledger verify --keys seal.keys --head /mnt/auditor/heads.jsonl --state verified.json")]
+    Verify(seal::Verify),
+    /// Seal now what the service would seal in its next round, and print the signed head
+    #[command(after_long_help = "Examples:
+  counterfoil ledger seal
+  counterfoil ledger seal --keys /etc/counterfoil/seal.keys --create-key --heads /var/lib/counterfoil/heads")]
+    Seal(seal::Seal),
+    /// Print a proof, as JSON, that a journal is under a signed head, or that one head extends another
+    #[command(after_long_help = "Examples:
+  counterfoil ledger prove 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e --head head.json > proof.json
+  counterfoil ledger prove --consistency january/head.json february/head.json > proof.json
+Check it with nothing of ours: python3 tests/proof/verify.py proof.json --head head.json")]
+    Prove(seal::Prove),
     /// Debits, credits and net of every account, and their totals per currency
     #[command(after_long_help = "Example:\n  counterfoil ledger trial-balance --book acct_1")]
     TrialBalance(TrialBalance),
@@ -49,16 +63,6 @@ enum Command {
     Export(Export),
     /// The months of the journal: made ahead, detached when retention says so
     Partitions(partitions::Args),
-}
-
-#[derive(clap::Args)]
-struct Verify {
-    #[command(flatten)]
-    database: database::Which,
-
-    /// For programs
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -117,46 +121,13 @@ enum Format {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Verify(args) => prove(args).await,
+        Command::Verify(args) => seal::verify(args).await,
+        Command::Seal(args) => seal::seal(args).await,
+        Command::Prove(args) => seal::prove(args).await,
         Command::TrialBalance(args) => trial_balance(args).await,
         Command::Balance(args) => balances(args).await,
         Command::Export(args) => export(args).await,
         Command::Partitions(args) => partitions::run(args).await,
-    }
-}
-
-async fn prove(args: Verify) -> Result<()> {
-    let mut client = args.database.connect().await?;
-    let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
-        "{spinner} {human_pos} journals, {elapsed}",
-    )?);
-    let mut report = verify::verify(&mut client, |journals| progress.set_position(journals)).await?;
-    report.checks.extend(crate::audit::audit(&mut client).await?);
-    progress.finish_and_clear();
-    if args.json {
-        let checks = report.checks.iter().map(|check| {
-            json!({ "name": check.name, "rows": check.rows, "wrong": check.wrong, "first_wrong": check.first_wrong })
-        });
-        print::line(json!({ "ok": report.is_ok(), "checks": checks.collect::<Vec<_>>() }));
-    } else {
-        let mut table = Table::new(
-            &[Align::Left, Align::Right, Align::Right, Align::Left],
-            &["check", "rows", "wrong", "first wrong"],
-        );
-        for check in &report.checks {
-            let first = check.first_wrong.clone().unwrap_or_default();
-            table.row([
-                check.name.to_string(),
-                check.rows.to_string(),
-                check.wrong.to_string(),
-                first,
-            ]);
-        }
-        print::text(table.render());
-    }
-    match report.is_ok() {
-        true => Ok(()),
-        false => bail!("the books are wrong"),
     }
 }
 

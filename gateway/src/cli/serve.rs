@@ -1,14 +1,16 @@
 //! `counterfoil serve`: production. Starts with right settings or not at all.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
 use super::{log, print};
-use crate::config::{DEFAULTS, Listener, Secret, Settings};
+use crate::config::{self, DEFAULTS, Listener, Secret, Settings};
 use crate::edge::{self, Reloadable};
+use crate::seal;
 use crate::service::{Service, ServiceConfig, StripeConfig};
 
 #[derive(clap::Args)]
@@ -62,6 +64,20 @@ fn bind(listener: &Listener) -> Result<std::net::TcpListener> {
     edge::bind(listener.address).with_context(|| format!("listening on {}", listener.address))
 }
 
+fn seal_config(settings: &config::Seal) -> seal::Config {
+    let mut heads = vec![settings.heads.clone()];
+    if !settings.heads_copy.as_os_str().is_empty() {
+        heads.push(settings.heads_copy.clone());
+    }
+    seal::Config {
+        keys: settings.keys.clone(),
+        make_keys: false,
+        heads,
+        every: Duration::from_millis(settings.every_ms),
+        page_journals: settings.page_journals,
+    }
+}
+
 fn service_config(settings: &Settings) -> Result<ServiceConfig> {
     let url = |secret: &Secret| {
         secret
@@ -77,6 +93,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         writers: settings.database.writers,
         vault_keys: settings.vault.keys.clone(),
         transit: settings.vault.transit()?,
+        seal: seal_config(&settings.seal),
         stripe: StripeConfig {
             base_url: settings.stripe.base_url.clone(),
             secret_key: settings.stripe.secret_key.expose().to_string(),

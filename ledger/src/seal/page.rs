@@ -2,9 +2,9 @@
 //!
 //! Every piece is a sequence of fields, each preceded by its length (4 bytes, big-endian), the first of which names what it
 //! is: no two different contents have the same bytes. Integers are 8 bytes, big-endian. A journal is **every** column of
-//! its row that is not NULL, in the order of the names, as name and value; the value as PostgreSQL's binary protocol
+//! its row that is not NULL, in the order of the names, as name, type and value; the value as PostgreSQL's binary protocol
 //! sends it. A column that is added later and is NULL in old rows leaves their leaves as they were; columns of the journal
-//! are never renamed.
+//! are never renamed and never change their type.
 
 use std::error::Error;
 
@@ -183,9 +183,10 @@ impl Layout {
     /// The journal's place and leaf. `data` is scratch space.
     pub fn entry(&self, row: &Row, data: &mut Vec<u8>) -> Result<Entry, tokio_postgres::Error> {
         let mut out = Fields::within(std::mem::take(data), "counterfoil/journal/v1");
-        for (name, _, value) in self.values(row) {
+        for (name, ty, value) in self.values(row) {
             if let Some(value) = value? {
                 out.bytes(name.as_bytes());
+                out.bytes(ty.name().as_bytes());
                 out.bytes(value);
             }
         }

@@ -9,6 +9,9 @@
 //! | the whole chain rewritten | the MAC: the key is not in the database |
 //! | the newest pages cut off, an old backup restored | a head that was exported ([`Options::heads`]) |
 //!
+//! Journals of a detached month are not here to be read: their pages are checked as far as the roll tells, and how many are
+//! not read is told. Whoever archives a month keeps it readable, and verifies it before it is detached.
+//!
 //! A journal that was inserted with the others and sealed by us is not found here: that is what grants and
 //! [`crate::verify`] are for.
 
@@ -59,7 +62,8 @@ pub async fn verify(
         .start()
         .await?;
     tx.batch_execute(SETTINGS).await?;
-    let mut proof = Proof::new(options);
+    let horizon = tx.query_typed_one(HORIZON, &[]).await?.try_get(0)?;
+    let mut proof = Proof::new(options, horizon);
     let portal = chain::pages(&tx, 1).await?;
     loop {
         let pages = chain::next(&tx, &portal).await?;
@@ -93,10 +97,13 @@ struct Proof<'a> {
     macs: Check,
     exported: Check,
     unsealed: Check,
+    detached: Check,
+    /// Ids below are of detached months.
+    horizon: Option<Uuid>,
 }
 
 impl<'a> Proof<'a> {
-    fn new(options: Options<'a>) -> Proof<'a> {
+    fn new(options: Options<'a>, horizon: Option<Uuid>) -> Proof<'a> {
         let mut proof = Proof {
             options,
             chain: Chain::default(),
@@ -107,6 +114,8 @@ impl<'a> Proof<'a> {
             macs: Check::new("the MAC of each page is right"),
             exported: Check::new("exported heads are of these books"),
             unsealed: Check::new("journals not sealed yet are younger than the sealed ones"),
+            detached: Check::new("sealed journals of detached months, which are not read"),
+            horizon,
         };
         for head in options.heads {
             if let Some(keys) = options.keys {
@@ -184,11 +193,12 @@ impl<'a> Proof<'a> {
             self.journals.rows += leaves.len() as u64;
             return Ok(());
         }
-        let wrong_before = self.journals.wrong;
+        let (wrong, detached) = (self.journals.wrong, self.detached.rows);
         if genuine {
             self.name(tx, number, roll, &present).await?;
         }
-        if self.journals.wrong == wrong_before {
+        // The roll names what is wrong; where it does not, only missing months excuse a wrong root.
+        if self.journals.wrong == wrong && self.detached.rows == detached {
             self.journals.see(false, || {
                 format!("page {number}: its journals are not those that were sealed")
             });
@@ -209,7 +219,13 @@ impl<'a> Proof<'a> {
             let what = match there.remove(&(book, journal)) {
                 Some(entry) if entry.leaf[..8] == leaf => None,
                 Some(_) => Some("was edited".to_owned()),
-                None => Some(self.gone(tx, book, journal).await?),
+                None => match self.gone(tx, book, journal).await? {
+                    None => {
+                        self.detached.rows += 1;
+                        continue;
+                    }
+                    what => what,
+                },
             };
             self.journals.see(what.is_none(), || {
                 format!(
@@ -231,17 +247,26 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    async fn gone(&self, tx: &Transaction<'_>, book: i64, journal: Uuid) -> Result<String, tokio_postgres::Error> {
+    /// What happened to a journal that is not in its place; nothing, when it went with its month.
+    async fn gone(
+        &self,
+        tx: &Transaction<'_>,
+        book: i64,
+        journal: Uuid,
+    ) -> Result<Option<String>, tokio_postgres::Error> {
+        if self.horizon.is_some_and(|horizon| journal < horizon) {
+            return Ok(None);
+        }
         let row = tx
             .query_typed_opt(XID, &[(&book, Type::INT8), (&journal, Type::UUID)])
             .await?;
-        Ok(match row {
+        Ok(Some(match row {
             None => "was deleted".to_owned(),
             Some(row) => format!(
                 "was moved: it now says that transaction {} recorded it",
                 row.try_get::<_, i64>(0)?
             ),
-        })
+        }))
     }
 
     /// What is behind the last page must be of transactions that this server knows.
@@ -292,6 +317,9 @@ impl<'a> Proof<'a> {
             checks.push(self.exported);
         }
         checks.push(self.unsealed);
+        if self.detached.rows > 0 {
+            checks.push(self.detached);
+        }
         Report { checks }
     }
 }
@@ -329,6 +357,8 @@ const BETWEEN: &str = "
       AND (j.recorded_xid, j.book_id, j.journal_id) <= ($2, $5, $6)
     ORDER BY j.recorded_xid, j.book_id, j.journal_id
     LIMIT $7";
+
+const HORIZON: &str = "SELECT ledger.horizon()";
 
 const ROLL: &str = "SELECT roll FROM ledger.seal WHERE page = $1";
 

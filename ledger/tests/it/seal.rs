@@ -518,6 +518,7 @@ async fn several_sealers_under_load_put_every_journal_into_one_page() {
     }
     let total = "SELECT coalesce(max(total), 0) FROM ledger.seal";
     while sealed.client.query_one(total, &[]).await.unwrap().get::<_, i64>(0) < sealed.journals.len() as i64 {
+        assert!(sealing.iter().all(|task| !task.is_finished()), "a sealer failed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.send_replace(true);
@@ -645,6 +646,73 @@ async fn proofs_are_refused_where_they_would_not_hold() {
         ))
         .await;
     assert!(refused(proof::prove(&mut client, None, sealed.journals[1], None).await).contains("not what was sealed"));
+}
+
+#[tokio::test]
+async fn a_detached_month_excuses_its_own_journals_alone() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    let book = book(&client, "acct_1").await;
+    let owner = db.connect_as("ledger_owner").await;
+    let month = jiff::civil::date(2025, 3, 1);
+    owner
+        .query_one("SELECT ledger.make_month($1)", &[&month])
+        .await
+        .unwrap();
+    let second = month.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
+    let old = |n: u32| {
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, second.unsigned_abs(), n));
+        let draft = crate::draft(book, ledger::JournalCode::J03).id(id);
+        draft
+            .debit(crate::receivable(), 10)
+            .credit(crate::pending(), 10)
+            .balance()
+            .unwrap()
+    };
+    let young = [capture(book, 100, 1), capture(book, 200, 2)];
+    // Both in one page, and a page of old ones alone.
+    for journal in [
+        &old(1),
+        &young[0],
+        &old(2),
+        &young[1],
+        &old(3),
+        &old(4),
+        &old(5),
+        &old(6),
+    ] {
+        post(&client, &[journal]).await.unwrap();
+    }
+    let mut sealed = Sealed {
+        client: db.connect().await,
+        db,
+        book,
+        folder: Folder::new(),
+        journals: young.iter().map(ledger::journal::Journal::id).collect(),
+    };
+    sealed.seal().await;
+    assert_eq!(wrong(&sealed.verify().await), []);
+    ledger::partition::detach(&sealed.db.connect().await, month)
+        .await
+        .unwrap();
+    let report = sealed.verify().await;
+    assert_eq!(wrong(&report), []);
+    let unread = report.checks.last().unwrap();
+    assert_eq!(
+        (unread.name, unread.rows),
+        ("sealed journals of detached months, which are not read", 6)
+    );
+    let edited = sealed.journals.remove(0);
+    sealed
+        .attack(&format!(
+            "UPDATE ledger.journal SET reference = 'x' WHERE journal_id = '{edited}'"
+        ))
+        .await;
+    let found = wrong(&sealed.verify().await);
+    assert!(
+        matches!(&found[..], [(JOURNALS, 1, first)] if first.contains(&edited.to_string())),
+        "{found:?}"
+    );
 }
 
 impl Database {

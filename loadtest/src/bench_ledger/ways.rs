@@ -25,6 +25,8 @@ pub enum Way {
     Call,
     /// Group commit with this many writers.
     Group(usize),
+    /// The same with the seal beside it.
+    Sealed(usize),
     /// The payment's row alone.
     Insert,
     /// Another ledger.
@@ -40,6 +42,7 @@ impl Way {
             Way::Group(2),
             Way::Group(3),
             Way::Group(4),
+            Way::Sealed(2),
         ]
     }
 
@@ -49,7 +52,7 @@ impl Way {
             Way::Call => Payer::Call(Pool::new(config, pool).await?),
             Way::Insert => Payer::Insert(Pool::new(config, pool).await?),
             Way::Peer => Payer::Peer(Pool::new(config, pool).await?),
-            Way::Group(writers) => {
+            Way::Group(writers) | Way::Sealed(writers) => {
                 let options = Options {
                     writers,
                     ..Options::default()
@@ -66,6 +69,7 @@ impl fmt::Display for Way {
             Way::Naive => f.write_str("naive"),
             Way::Call => f.write_str("call"),
             Way::Group(writers) => write!(f, "group-{writers}"),
+            Way::Sealed(writers) => write!(f, "sealed-{writers}"),
             Way::Insert => f.write_str("insert"),
             Way::Peer => f.write_str("peer"),
         }
@@ -80,9 +84,10 @@ impl FromStr for Way {
             "naive" => Way::Naive,
             "call" => Way::Call,
             "insert" => Way::Insert,
-            _ => match s.strip_prefix("group-").map(str::parse) {
-                Some(Ok(writers)) => Way::Group(writers),
-                _ => bail!("naive, call, insert or group-N"),
+            _ => match s.split_once('-').map(|(way, n)| (way, n.parse())) {
+                Some(("group", Ok(writers))) => Way::Group(writers),
+                Some(("sealed", Ok(writers))) => Way::Sealed(writers),
+                _ => bail!("naive, call, insert, group-N or sealed-N"),
             },
         })
     }
