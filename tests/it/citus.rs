@@ -7,19 +7,22 @@ use gateway::dev::postgres::testing::TestServer;
 use tokio_postgres::{Client, NoTls};
 
 /// Copied whole to every node: small, rarely written, joined by everyone.
-const REFERENCE: [&str; 6] = [
+const REFERENCE: [&str; 7] = [
     "ledger.currency",
     "ledger.chart",
     "ledger.journal_code",
     "ledger.book",
     "gateway.merchant",
     "gateway.api_key",
+    "vault.kek",
 ];
 
 /// Stay on the coordinator: not of one book, and not on the path of a payment.
-const LOCAL: [&str; 4] = [
+const LOCAL: [&str; 6] = [
+    "ledger.seal",
     "gateway.callback",
     "gateway.console_user",
+    "vault.rotation",
     "public.gateway_schema_history",
     "public.ledger_schema_history",
 ];
