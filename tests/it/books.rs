@@ -42,7 +42,7 @@ async fn independent_programs_come_to_the_same_balances() {
         .expect("balances")
         .lines()
         .skip(1)
-        .filter_map(|line| hledger_balance(line))
+        .filter_map(hledger_balance)
         .collect();
     assert_eq!(theirs, ours, "hledger's balances are not the trial balance");
 
