@@ -243,7 +243,6 @@ impl World {
             settings
         };
         let service = Service::start(ServiceConfig {
-            transit: None,
             database: role("gateway_app"),
             vault_database: role("vault_app"),
             connections: 8,

@@ -18,14 +18,15 @@ const REFERENCE: [&str; 7] = [
 ];
 
 /// Stay on the coordinator: not of one book, and not on the path of a payment.
-const LOCAL: [&str; 7] = [
+const LOCAL: [&str; 8] = [
     "gateway.callback",
+    "gateway.console_user",
     "gateway.nonce",
     "gateway.security_event",
-    "vault.rotation",
-    "gateway.console_user",
+    "ledger.seal",
     "public.gateway_schema_history",
     "public.ledger_schema_history",
+    "vault.rotation",
 ];
 
 async fn migrated() -> Client {
