@@ -12,7 +12,7 @@
 //! A refusal is remembered when it is one of state; a malformed journal is refused the same way each time, by itself.
 //! It must never answer from anything but committed rows, and never forget.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use postgres_types::ToSql;
@@ -36,7 +36,7 @@ pub struct Receipt {
 }
 
 /// Group commit of journals with keys. A unit is the journals of one fact, posted together or not at all; every one of
-/// them carries a key, else it is refused as [`Refusal::Malformed`].
+/// them carries a key of its own, else it is refused as [`Refusal::Malformed`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Once;
 
@@ -143,6 +143,10 @@ async fn carefully(tx: &Client, units: &[Vec<Journal>]) -> Result<Vec<Result<Vec
     } else {
         admit(tx, &judged).await?
     };
+    // Another transaction took the key after it was looked up, and has committed: look again.
+    if verdicts.contains(&Err(Refusal::KeyUsed)) {
+        return Err(Failure::NeedsCare);
+    }
     let mut accepted = Vec::new();
     let mut refused = Vec::new();
     for ((i, group), verdict) in groups.into_iter().zip(verdicts) {
@@ -174,7 +178,8 @@ fn fresh(unit: &[Journal]) -> Vec<Receipt> {
 
 /// The answer of the first time, when any key of the unit was used before.
 fn replay(unit: &[Journal], known: &HashMap<Key, Known>) -> Option<Result<Vec<Receipt>, Refusal>> {
-    if unit.is_empty() || unit.iter().any(|j| j.key().is_none()) {
+    let own: HashSet<Key> = unit.iter().filter_map(key).collect();
+    if unit.is_empty() || own.len() != unit.len() {
         return Some(Err(Refusal::Malformed));
     }
     let found: Vec<Option<&Known>> = unit.iter().map(|j| known.get(&key(j)?)).collect();

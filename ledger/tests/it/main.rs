@@ -3,11 +3,16 @@
 mod attack;
 mod group;
 mod hold;
+mod manual;
 mod model;
+mod period;
 mod postgres;
 mod posting;
+mod receipt;
 mod reference;
 mod reports;
+mod reverse;
+mod statement;
 
 use jiff::Timestamp;
 use ledger::journal::{Draft, Journal};
