@@ -19,7 +19,7 @@ use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
 use crate::connector::{Approval, Authorize, Decline, Failure, Found};
 use crate::{id, risk, wire};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -425,7 +425,8 @@ async fn approved(
         unit = unit.journals(journals).insert(&row);
         transaction = Some(row);
     } else {
-        let expires_at = call.app.clock.now() + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS);
+        let expires_at = lapses_at(&charge);
+        charge.check_at = Some(expires_at);
         let journal = books.authorized(&charge, expires_at).map_err(Refused::Ledger)?;
         charge.hold_id = Some(journal.id());
         unit = unit.journals([journal]);
@@ -561,7 +562,7 @@ pub async fn settle_capture(
             Err(failure) => {
                 let mut next = state::apply(&payment, &Fact::CaptureRefused)?;
                 let mut charge = charge.clone();
-                settle(&mut charge);
+                wait_for_capture(call, &mut charge);
                 let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
                 (unit, Answer::refusal(&operation_refused("captured", failure)))
             }
@@ -625,7 +626,7 @@ pub async fn settle_void(
             Err(failure) => {
                 let mut next = state::apply(&payment, &Fact::VoidRefused)?;
                 let mut charge = charge.clone();
-                settle(&mut charge);
+                wait_for_capture(call, &mut charge);
                 let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
                 (unit, Answer::refusal(&operation_refused("canceled", failure)))
             }
@@ -661,6 +662,39 @@ async fn finish(
 fn settle(charge: &mut Charge) {
     charge.check_at = None;
     charge.request_key = None;
+}
+
+/// When the authorization of a charge lapses: the networks count from when it was asked for.
+pub(super) fn lapses_at(charge: &Charge) -> Timestamp {
+    charge.created_at + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS)
+}
+
+/// The authorization stands as before; the sweep comes when it lapses, or soon when it has.
+fn wait_for_capture(call: &Call, charge: &mut Charge) {
+    settle(charge);
+    let soon = call.app.clock.now() + sweep::backoff(charge.swept);
+    charge.check_at = Some(lapses_at(charge).max(soon));
+    charge.swept = charge.swept.saturating_add(1);
+}
+
+/// An authorization has lapsed without a capture: the payment is canceled by its own state machine, the hold released
+/// (J02), and the void sent, so that the customer's money is free also at an acquirer that counts other days. Until the
+/// acquirer has said so the payment is not told to be canceled: it may have been captured there.
+pub(super) async fn lapse(call: &Call, payment: &Payment, found: Result<Found, Failure>) -> Result<(), ApiError> {
+    let fact = |_: &Payment| Fact::VoidStarted {
+        reason: Some("automatic".into()),
+    };
+    let (payment, charge) = begin_operation(call, &payment.id, None, fact).await?;
+    let outcome = match found {
+        Ok(Found::Voided { .. }) => Ok(()),
+        Ok(Found::Authorized(_)) => {
+            let connector = call.app.connector(&charge.connector)?;
+            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+            at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await
+        }
+        other => Err(Failure::Unknown(format!("{other:?}"))),
+    };
+    settle_void(call, payment, charge, outcome, Asker::Sweep).await.map(drop)
 }
 
 /// The outcome is not known; the caller was told so, and the sweep asks.
