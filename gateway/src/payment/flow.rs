@@ -694,7 +694,9 @@ pub(super) async fn lapse(call: &Call, payment: &Payment, found: Result<Found, F
         }
         other => Err(Failure::Unknown(format!("{other:?}"))),
     };
-    settle_void(call, payment, charge, outcome, Asker::Sweep).await.map(drop)
+    settle_void(call, payment, charge, outcome, Asker::Sweep)
+        .await
+        .map(drop)
 }
 
 /// The outcome is not known; the caller was told so, and the sweep asks.
