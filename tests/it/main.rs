@@ -2,3 +2,4 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod finance;
