@@ -48,8 +48,8 @@ const FAULTS: [(&str, &str, &str, &str); 14] = [
     (
         "lets a lapsed hold be used",
         "apply_holds",
-        "WHEN u.alive >= h.expires_at THEN 'LG014'",
-        "WHEN false THEN 'LG014'",
+        "u.alive >= h.expires_at",
+        "false",
     ),
     ("posts to a closed account", "post", "AND a.status = 'open'", ""),
     ("forgets that a period is closed", "closed_until", "p.book_id = b.book_id", "false"),
