@@ -5,19 +5,17 @@
 #   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
 #                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js (the API)
 #
-# System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ in pinned versions and touch nothing else.
+# System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ and tests/sdk/node/node_modules in the
+# versions that tests/sdk pins, and touch nothing else.
 # A missing test program is a warning here and a failure of its test: what cannot be checked is not called good.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-readonly STRIPE_PYTHON=16.1.0
-readonly STRIPE_NODE=23.1.0
 
 main() {
     case "${1:-}" in
         run) for_running ;;
         test) for_running; for_testing ;;
-        *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 }
 
@@ -37,19 +35,18 @@ for_testing() {
 }
 
 stripe_python() {
-    local venv=.tools/python
-    "$venv/bin/python" -c "from importlib.metadata import version; assert version('stripe') == '$STRIPE_PYTHON'" 2>/dev/null && return
-    say "installing stripe $STRIPE_PYTHON for Python into $venv"
-    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "stripe==$STRIPE_PYTHON"; } \
-        || warn "the Python SDK is missing: its tests will fail"
+    local venv=.tools/python wanted=tests/sdk/python/requirements.txt
+    cmp -s "$wanted" "$venv/installed.txt" && return
+    say "installing the Stripe SDK for Python into $venv"
+    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted" \
+        && cp "$wanted" "$venv/installed.txt"; } || warn "the Python SDK is missing: its tests will fail"
 }
 
 stripe_node() {
-    local prefix=.tools/node
-    grep -qs "\"version\": \"$STRIPE_NODE\"" "$prefix/node_modules/stripe/package.json" && return
-    say "installing stripe $STRIPE_NODE for Node.js into $prefix"
-    mkdir -p "$prefix"
-    npm install --silent --no-audit --no-fund --no-save --prefix "$prefix" "stripe@$STRIPE_NODE" >/dev/null \
+    local folder=tests/sdk/node
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json" && return
+    say "installing the Stripe SDK for Node.js into $folder/node_modules"
+    { npm ci --silent --prefix "$folder" >/dev/null && cp "$folder/package-lock.json" "$folder/node_modules/installed.json"; } \
         || warn "the Node.js SDK is missing: its tests will fail"
 }
 

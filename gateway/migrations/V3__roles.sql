@@ -39,3 +39,6 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON gateway.event
     FOR EACH STATEMENT EXECUTE FUNCTION gateway.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON gateway.balance_transaction
     FOR EACH STATEMENT EXECUTE FUNCTION gateway.refuse_change();
+-- also under session_replication_role = replica, which switches ordinary triggers off
+ALTER TABLE gateway.event ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE gateway.balance_transaction ENABLE ALWAYS TRIGGER append_only;

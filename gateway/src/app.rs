@@ -38,6 +38,8 @@ pub struct Parts {
     pub clock: Clock,
     /// times and limits
     pub settings: Settings,
+    /// how much callers may ask for
+    pub access: crate::limit::Settings,
 }
 
 /// Times and limits that operators may change.
@@ -105,6 +107,10 @@ pub struct App {
     pub settings: Settings,
     /// API keys seen lately
     pub keys: crate::auth::KeyCache,
+    /// how much callers may ask for, and have asked for
+    pub limits: crate::limit::Limits,
+    /// what was refused at the gate
+    pub security: crate::security::Events,
     /// rung when a callback of an acquirer was stored
     pub callbacks: tokio::sync::Notify,
     merchants: RwLock<HashMap<MerchantKey, (Timestamp, Arc<Merchant>)>>,
@@ -169,6 +175,8 @@ impl App {
             settlement_delay: parts.settings.settlement_delay,
             settings: parts.settings,
             keys: crate::auth::KeyCache::default(),
+            limits: crate::limit::Limits::new(parts.access),
+            security: crate::security::Events::default(),
             callbacks: tokio::sync::Notify::new(),
             merchants: RwLock::default(),
             opened: Mutex::default(),
@@ -289,4 +297,16 @@ pub fn currency(code: &str) -> Result<Currency, ApiError> {
             ),
         )
     })
+}
+
+/// Three-decimal currencies: the last digit must be 0 (the card networks settle two of them).
+pub fn whole_units(amount: i64, currency: &str) -> Result<(), ApiError> {
+    if self::currency(currency)?.exponent() == 3 && amount % 10 != 0 {
+        return Err(ApiError::invalid(
+            "parameter_invalid_integer",
+            "amount",
+            format!("Amounts in {currency} have three decimals, of which the last must be 0."),
+        ));
+    }
+    Ok(())
 }

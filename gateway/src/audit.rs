@@ -155,17 +155,21 @@ const CHECKS: &[Query] = &[
                 WHERE b.account LIKE '2110.%' AND b.posted <> coalesce(d.amount, 0)",
     },
     Query {
+        // Before the debit what is frozen counts, and money that came back after a loss until a person has decided.
         name: "a payment's disputed amount is the sum of its chargebacks open and lost",
         rows: "SELECT count(*) FROM gateway.payment WHERE amount_disputed > 0",
         wrong: "SELECT p.id || ': disputed ' || p.amount_disputed || ', chargebacks ' || coalesce(d.amount, 0) AS what
-                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(amount) AS amount FROM gateway.dispute
-                    WHERE funds IN ('withdrawn', 'lost') GROUP BY 1, 2) d ON d.book_id = p.book_id AND d.payment_id = p.id
+                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(CASE
+                        WHEN funds = 'none' THEN held_pending + held_available + held_receivable
+                        WHEN funds = 'reinstated' AND status <> 'lost' THEN 0 ELSE amount END) AS amount
+                    FROM gateway.dispute GROUP BY 1, 2) d ON d.book_id = p.book_id AND d.payment_id = p.id
                 WHERE p.amount_disputed <> coalesce(d.amount, 0)",
     },
     Query {
         name: "each line of a merchant's balance names a journal of its book",
         rows: "SELECT count(*) FROM gateway.balance_transaction",
         wrong: "SELECT t.id || ': no journal ' || t.journal_id AS what FROM gateway.balance_transaction t
-                WHERE NOT EXISTS (SELECT FROM ledger.journal j WHERE j.book_id = t.book_id AND j.journal_id = t.journal_id)",
+                WHERE NOT EXISTS (SELECT FROM ledger.journal j WHERE j.book_id = t.book_id AND j.journal_id = t.journal_id)
+                  AND (ledger.horizon() IS NULL OR t.journal_id >= ledger.horizon())",
     },
 ];

@@ -11,6 +11,8 @@ use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 
 use crate::edge::{ClientAuth, Files, Limits};
+use crate::egress;
+use crate::vault::TransitConfig;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Settings {
     pub ops: Listener,
     /// Bounds of each listener.
     pub limits: Limits,
+    /// What API keys and their callers may ask for.
+    pub access: crate::limit::Settings,
     /// PostgreSQL.
     pub database: Database,
     /// Card data.
@@ -68,6 +72,16 @@ pub struct Database {
 pub struct Vault {
     /// File with the keys.
     pub keys: PathBuf,
+    /// Address of a HashiCorp Vault whose transit engine keeps the key-encryption keys; empty: they are in the file.
+    pub transit_address: String,
+    /// Where the engine is mounted.
+    pub transit_mount: String,
+    /// Name of the key there.
+    pub transit_key: String,
+    /// File with the token.
+    pub transit_token_file: PathBuf,
+    /// PEM file of the authorities of its certificate.
+    pub transit_authorities: PathBuf,
 }
 
 /// Events told to merchants.
@@ -156,6 +170,11 @@ impl Settings {
                 return Err(wrong(name, "must be above 0: no limit can be switched off"));
             }
         }
+        for (name, value) in self.access.each() {
+            if value == 0 {
+                return Err(wrong(name, "must be above 0: nobody could be served"));
+            }
+        }
         if self.limits.header_count > 100 {
             return Err(wrong("limits.header_count", "must be at most 100"));
         }
@@ -218,6 +237,25 @@ impl Listener {
             key: self.key.clone(),
             client,
         }
+    }
+}
+
+impl Vault {
+    /// Where the key-encryption keys are, when they are not in the file.
+    ///
+    /// # Errors
+    /// When the authorities cannot be read.
+    pub fn transit(&self) -> anyhow::Result<Option<TransitConfig>> {
+        if self.transit_address.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(TransitConfig {
+            address: self.transit_address.clone(),
+            mount: self.transit_mount.clone(),
+            key: self.transit_key.clone(),
+            token_file: self.transit_token_file.clone(),
+            roots: egress::roots(&[&self.transit_authorities]).map_err(anyhow::Error::msg)?,
+        }))
     }
 }
 
@@ -285,6 +323,7 @@ mod tests {
             Limits::default(),
             "deploy/config.default.toml and Limits::default()"
         );
+        assert_eq!(settings.access, crate::limit::Settings::default());
     }
 
     #[test]
@@ -329,6 +368,11 @@ mod tests {
             (set("[limits]\nbody_byte = 1"), &[], "body_byte"),
             (set("[limits]\nidle_ms = \"soon\""), &[], "limits.idle_ms"),
             (set("[limits]\nh2_resets = 0"), &[], "limits.h2_resets"),
+            (
+                set("[access]\nwrong_keys_per_minute = 0"),
+                &[],
+                "access.wrong_keys_per_minute",
+            ),
             (set("[limits]\nheader_count = 101"), &[], "limits.header_count"),
             (set("[limits]\nbody_memory_bytes = 10"), &[], "limits.body_memory_bytes"),
             (set("[api]\naddress = \"localhost\""), &[], "api.address"),

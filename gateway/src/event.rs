@@ -14,7 +14,8 @@ pub struct Event {
     pub id: String,
     pub r#type: String,
     pub object_id: String,
-    /// the object's JSON text, spliced into answers and deliveries unchanged
+    /// the object's JSON text, spliced into answers and deliveries unchanged; written beside the row's JSON
+    #[serde(skip_serializing)]
     pub object: String,
     /// the changed fields as they were before, as JSON text
     pub previous: Option<String>,
@@ -30,5 +31,8 @@ impl Row for Event {
     }
     fn id(&self) -> &str {
         &self.id
+    }
+    fn body(&self) -> Option<&str> {
+        Some(&self.object)
     }
 }

@@ -8,10 +8,10 @@ use crate::clock::Clock;
 use crate::commit::{self, Committer};
 use crate::connector::stripe::{Stripe, Timeouts};
 use crate::connector::{Connector, Registry};
-use crate::vault::{Keys, Vault};
+use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{api, callback, egress, payment, risk, wire};
+use crate::{api, auth, callback, egress, payment, risk, wire};
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -28,6 +28,7 @@ use tokio_postgres::NoTls;
 use zeroize::Zeroizing;
 
 /// How long one delivery of a webhook may take: receivers are told to answer within this.
+const MONTHS_EVERY: Duration = Duration::from_secs(24 * 3600);
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the acquirer's callbacks arrive on the API listener.
@@ -45,6 +46,8 @@ pub struct ServiceConfig {
     pub writers: usize,
     /// file with the vault's keys, made on the first use when `development`
     pub vault_keys: PathBuf,
+    /// the key-encryption keys are there, not in the file
+    pub transit: Option<TransitConfig>,
     /// the acquirer
     pub stripe: StripeConfig,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
@@ -53,6 +56,8 @@ pub struct ServiceConfig {
     pub webhook_authorities: Option<PathBuf>,
     /// the scorer's thresholds are raised so that nothing is flagged: for benchmarks alone
     pub permissive_scorer: bool,
+    /// how much callers may ask for, and whether they must sign
+    pub access: crate::limit::Settings,
 }
 
 /// An acquirer that speaks Stripe's wire.
@@ -130,12 +135,18 @@ impl Service {
                 .await
                 .context("the database cannot be reached as the gateway's role")?,
         );
-        let vault = Arc::new(vault(
+        let kms = config
+            .transit
+            .map(|transit| Transit::new(transit).map(|kms| Arc::new(kms) as Arc<dyn Kms>))
+            .transpose()?;
+        let vault = Arc::new(vault_with(
             config.vault_database,
             &config.vault_keys,
             config.development,
+            kms,
             &clock,
         )?);
+        vault.load().await.context("the vault")?;
         let committer = Committer::start(
             config.database,
             Options {
@@ -168,6 +179,7 @@ impl Service {
             } else {
                 Settings::default()
             },
+            access: config.access,
         });
         if config.development {
             risk::list_test_cards(&app);
@@ -186,6 +198,9 @@ impl Service {
         service
             .metrics
             .register(Box::new(commit::CommitMetrics::new(service.app.clone())?))?;
+        service
+            .metrics
+            .register(Box::new(service.app.security.metric.clone()))?;
         let attempts = risk::rebuild(&service.app)
             .await
             .map_err(|e| anyhow::anyhow!(e.message))
@@ -195,6 +210,16 @@ impl Service {
         service
             .work
             .push(tokio::spawn(sweep(service.app.clone(), stopped.clone())));
+        service
+            .work
+            .push(tokio::spawn(months(service.app.clone(), stopped.clone())));
+        service
+            .work
+            .push(tokio::spawn(refresh_vault(service.app.vault.clone(), stopped.clone())));
+        service.work.push(tokio::spawn(auth::upkeep::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
         let policy = Policy {
             allow_private: config.development,
             roots: roots(config.webhook_authorities.as_deref())?,
@@ -245,21 +270,65 @@ async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// The vault over its own connections; with `make_keys` its key file is made on the first use.
+/// Keeps the months of the journal made ahead. Once a day is thirty times more often than it is needed.
+async fn months(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let made = async {
+            let client = app.reads.get().await?;
+            anyhow::Ok(ledger::partition::extend(&**client, ledger::partition::MONTHS_AHEAD).await?)
+        };
+        match made.await {
+            Ok(made) if made.is_empty() => {}
+            Ok(made) => tracing::info!(?made, "months of the journal"),
+            Err(error) => tracing::warn!(%error, "no month of the journal was made; trying again tomorrow"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(MONTHS_EVERY) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// The vault over its own connections, with the key-encryption keys of its key file; with `make_keys` that file is made on
+/// the first use.
 ///
 /// # Errors
 /// When the key file cannot be read or made.
 pub fn vault(database: tokio_postgres::Config, keys: &Path, make_keys: bool, clock: &Clock) -> anyhow::Result<Vault> {
+    vault_with(database, keys, make_keys, None, clock)
+}
+
+fn vault_with(
+    database: tokio_postgres::Config,
+    file: &Path,
+    make_keys: bool,
+    kms: Option<Arc<dyn Kms>>,
+    clock: &Clock,
+) -> anyhow::Result<Vault> {
     let keys = if make_keys {
-        Keys::from_file_or_create(keys)
+        Keys::from_file_or_create(file)
     } else {
-        Keys::from_file(keys)
+        Keys::from_file(file)
     };
-    Ok(Vault::open(
-        pool(database, 4)?,
-        keys.context("the vault's keys")?,
-        clock.clone(),
-    ))
+    let keys = keys.context("the vault's keys")?;
+    let kms = match kms {
+        Some(kms) => kms,
+        None => Arc::new(FileKms::open(file).context("the vault's keys")?),
+    };
+    Ok(Vault::open(pool(database, 4)?, keys, kms, clock.clone()))
+}
+
+/// Keys for secrets that another process made are known here before they are used.
+async fn refresh_vault(vault: Arc<Vault>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SECRETS_REFRESH) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        if let Err(error) = vault.load().await {
+            tracing::warn!(%error, "the keys of the vault's secrets could not be read again; the known ones stay");
+        }
+    }
 }
 
 fn ready(app: Arc<App>, rebuilt: Arc<AtomicBool>) -> Ready {

@@ -96,6 +96,15 @@ impl Postgres {
         postgres
     }
 
+    /// A connection as this role.
+    pub async fn connect(&self, role: &str) -> tokio_postgres::Client {
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(self.dir.path()).user(role).dbname("postgres");
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
     /// A pool as this role.
     pub fn pool(&self, role: &str) -> Pool {
         let mut config = tokio_postgres::Config::new();
@@ -142,9 +151,10 @@ fn bin_dir() -> PathBuf {
     ))
 }
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/V1__objects.sql"),
     include_str!("../migrations/V2__vault.sql"),
     include_str!("../migrations/V3__roles.sql"),
     include_str!("../migrations/V4__disputes.sql"),
+    include_str!("../migrations/V11__vault_keys.sql"),
 ];

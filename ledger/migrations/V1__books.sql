@@ -1,4 +1,4 @@
--- The books: schema `ledger`, its roles, its first tables and the only door through which money moves.
+-- The books: schema `ledger`, its roles, its tables and the only door through which money moves.
 --
 -- * Every key leads with book_id, so that the schema can be distributed by it unchanged.
 -- * A journal is ONE row that carries its lines as parallel arrays: one row and one index entry per journal instead of
@@ -182,6 +182,7 @@ CREATE TABLE ledger.journal (
     journal_id   uuid NOT NULL,                         -- version 7: time-ordered, so the key is also the order of the book
     effective_at timestamptz NOT NULL,                  -- when it happened
     recorded_at  timestamptz NOT NULL DEFAULT now(),    -- when the books learned it
+    recorded_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint, -- by which transaction: the order of the seal (V10)
     link         uuid,                                  -- another journal of the same fact (a fee of its capture)
     reverses     uuid,                                  -- the journal that this one corrects
     hold_id      uuid,                                  -- the hold it opens (its own id) or consumes
@@ -197,10 +198,13 @@ CREATE TABLE ledger.journal (
                                           OR ledger.well_formed(journal_id, hold_id, account, kind, amount)),
     CONSTRAINT journal_idem_key_digest CHECK (octet_length(idem_key) = 16),
     CONSTRAINT journal_memo_small CHECK (pg_column_size(memo) <= 4096)
-);
+) PARTITION BY RANGE (journal_id); -- a partition per month, see V30: time-ordered ids fall into months by themselves
+
+-- Ids of months that nobody has made a partition for. Empty while `ledger.extend` runs; a posting never fails for it.
+CREATE TABLE ledger.journal_rest PARTITION OF ledger.journal DEFAULT;
 
 -- Which keys are taken, and what became of each: booked, or refused for a reason that is remembered. The key is unique
--- here and not on the journal, so that a journal without a key pays for nothing, and so that a refusal has a place too.
+-- here, for all time, which no index over months can say; a journal without a key pays for nothing.
 -- The digest is 8 bytes for each of the 8 fields of a journal (receipt.rs), so that another content can be told from the
 -- same, and what differs can be named.
 CREATE TABLE ledger.receipt (

@@ -39,6 +39,7 @@ SELECT ledger.guard(list.name, list.refused, list.row_rule)
 FROM (VALUES
     -- table, statements refused outright, updates of a row refused when
     ('journal', 'UPDATE OR DELETE', NULL),
+    ('journal_rest', 'UPDATE OR DELETE', NULL), -- statement triggers are not inherited; `ledger.extend` makes those of the months
     ('receipt', 'UPDATE OR DELETE', NULL),
     ('book', 'UPDATE OR DELETE', NULL),
     ('account', 'DELETE',

@@ -1,10 +1,10 @@
 //! The books in formats that other programs read and check: hledger, beancount, CSV and JSON lines.
 //!
 //! One snapshot (repeatable read, read only). Journals are streamed, so memory does not grow with them; only the accounts
-//! are held. Amounts are written at the full stored scale, never rounded. Debits are positive, credits negative. Journals hold opaque references only, so no
-//! personal data can leave here.
+//! are held. Amounts are written at the full stored scale, never rounded. Debits are positive, credits negative. Journals
+//! hold opaque references only, so no personal data can leave here.
 //!
-//! The two plain-text formats end with the balance of each account *as its counters say*, asserted against the lines
+//! The two plain-text formats begin with what detached months carried forward and end with the balance of each account *as its counters say*, asserted against the lines
 //! written before: the external program proves that counters and journals agree. Pending money is a layer of its own:
 //! transactions flagged `!` on accounts named `pending`.
 
@@ -37,7 +37,7 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
-/// An hledger journal that passes `hledger check --strict ordereddates`. `hledger bal --cleared` is the trial balance.
+/// An hledger journal that passes `hledger check --strict ordereddates payees`. `hledger bal --cleared` is the trial balance.
 /// Answers how many journals were written, as the other formats do.
 pub async fn hledger(client: &mut Client, out: &mut impl io::Write, options: Options) -> Result<u64, ExportError> {
     let source = Source::open(client, options).await?;

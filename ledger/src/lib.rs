@@ -67,12 +67,14 @@ pub mod manual;
 mod migrate;
 pub mod money;
 mod open;
+pub mod partition;
 pub mod period;
 pub mod post;
 pub mod receipt;
 mod refusal;
 pub mod report;
 mod rules;
+pub mod seal;
 pub mod statement;
 pub mod verify;
 

@@ -221,7 +221,8 @@ impl Refusal {
             "LG014" => Refusal::HoldExpired(id()),
             // Only the ledger's own constraints: a batch has other statements in the same transaction.
             _ if e.schema() == Some("ledger") => match e.constraint()? {
-                "journal_pkey" => Refusal::DuplicateJournal,
+                // The key of the month that the id belongs to, e.g. `journal_2026_11_pkey`.
+                pkey if pkey.starts_with("journal_") && pkey.ends_with("_pkey") => Refusal::DuplicateJournal,
                 "receipt_pkey" => Refusal::KeyUsed,
                 "account_no_overdraft" => Refusal::Overdraft(String::new()),
                 "account_counters" => Refusal::CounterOverflow,

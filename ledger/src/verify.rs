@@ -48,7 +48,10 @@ pub async fn verify(client: &mut Client, mut progress: impl FnMut(u64)) -> Resul
         .read_only(true)
         .start()
         .await?;
-    let mut proof = Proof::default();
+    let mut proof = Proof {
+        horizon: tx.query_typed_one(HORIZON, &[]).await?.try_get(0)?,
+        ..Proof::default()
+    };
     let portal = tx.bind(JOURNALS, &[]).await?;
     let mut book: Option<Book> = None;
     loop {
@@ -107,16 +110,13 @@ struct Proof {
     holds: Check,
     pending: Check,
     clearing: Check,
+    /// Ids below are of detached months: what they opened is only known by what remains of it.
+    horizon: Option<Uuid>,
 }
 
 impl Default for Proof {
     fn default() -> Self {
-        let check = |name| Check {
-            name,
-            rows: 0,
-            wrong: 0,
-            first_wrong: None,
-        };
+        let check = Check::new;
         Proof {
             journals: check("each journal sums to zero per currency, posted and pending"),
             references: check("each line is on an account that its book has"),
@@ -126,12 +126,22 @@ impl Default for Proof {
             holds: check("what remains of each hold is what its journals left"),
             pending: check("pending counters are the sums of the open holds"),
             clearing: check("money between books nets to zero"),
+            horizon: None,
         }
     }
 }
 
 impl Check {
-    fn see(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
+    pub(crate) fn new(name: &'static str) -> Check {
+        Check {
+            name,
+            rows: 0,
+            wrong: 0,
+            first_wrong: None,
+        }
+    }
+
+    pub(crate) fn see(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
         self.rows += 1;
         if !holds {
             self.wrong += 1;
@@ -218,6 +228,15 @@ impl Book {
     /// Compares with the accounts and the open holds of the book as they are stored.
     async fn compare(mut self, tx: &Transaction<'_>, proof: &mut Proof) -> Result<(), tokio_postgres::Error> {
         let book = self.id;
+        // What detached months added up to comes before what the journals say.
+        for row in &tx.query_typed(CARRIED, &[(&book, Type::INT8)]).await? {
+            let carried = self.accounts.entry(row.try_get("account")?).or_default();
+            for (sum, counter) in carried.iter_mut().zip(COUNTERS) {
+                *sum += i128::from(row.try_get::<_, i64>(counter)?);
+            }
+        }
+        self.holds
+            .retain(|hold, _| proof.horizon.is_none_or(|horizon| *hold >= horizon));
         let mut pending: HashMap<(String, bool), i128> = HashMap::new();
         for row in &tx.query_typed(OPEN_HOLDS, &[(&book, Type::INT8)]).await? {
             let (hold, remaining): (Uuid, i64) = (row.try_get("hold_id")?, row.try_get("remaining")?);
@@ -285,6 +304,16 @@ const JOURNALS: &str = "
 const IDLE_BOOKS: &str = "
     SELECT b.book_id FROM ledger.book b
     WHERE NOT EXISTS (SELECT FROM ledger.journal j WHERE j.book_id = b.book_id) ORDER BY 1";
+
+/// In the order of [`Sums`].
+const COUNTERS: [&str; 4] = ["debits_pending", "debits_posted", "credits_pending", "credits_posted"];
+
+const HORIZON: &str = "SELECT ledger.horizon()";
+
+const CARRIED: &str = "
+    SELECT account, sum(debits_pending)::bigint AS debits_pending, sum(debits_posted)::bigint AS debits_posted,
+           sum(credits_pending)::bigint AS credits_pending, sum(credits_posted)::bigint AS credits_posted
+    FROM ledger.carried WHERE book_id = $1 GROUP BY account";
 
 const OPEN_HOLDS: &str = "
     SELECT hold_id, remaining, debit_account, credit_account FROM ledger.hold

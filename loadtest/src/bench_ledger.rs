@@ -7,10 +7,13 @@
 //!   sorted order, read, checked, then written.
 //! * **call**: one stored call per payment through the ledger's own write path.
 //! * **group N**: group commit with N writers.
+//! * **insert**: no payment at all but the payment's row, inserted and committed: the floor under one caller's latency.
+//! * **peer**: the same payment in [another ledger](peer), when its SQL is given.
 //!
 //! Callers are closed loops: each waits for its answer before it sends the next. Every run has a fresh copy of the same
 //! database, starts after a checkpoint, and ends with the books verified.
 
+mod peer;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -24,7 +27,7 @@ use hdrhistogram::Histogram;
 use ledger::{AccountName, BookId, Chart, Currency};
 use tokio_postgres::{Client, Config, NoTls};
 
-use ways::Way;
+pub(crate) use ways::{Payer, Way};
 
 /// `loadtest bench ledger --database-url postgres://postgres@localhost/postgres --seconds 5 --json ledger.json`
 #[derive(clap::Args)]
@@ -50,6 +53,9 @@ pub struct Args {
     /// Ways to measure
     #[arg(long, value_delimiter = ',', default_values_t = Way::all())]
     ways: Vec<Way>,
+    /// SQL files of pgledger, in the order to load (its two ULID functions first); adds the way `peer`
+    #[arg(long, value_delimiter = ',', value_name = "FILE")]
+    peer_sql: Vec<PathBuf>,
     /// Write all figures here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -91,16 +97,14 @@ pub(crate) struct Merchant {
     pub(crate) receivable: AccountName,
     pub(crate) pending: AccountName,
     pub(crate) fee: AccountName,
+    pub(crate) peer: Option<peer::PeerAccounts>,
 }
 
 /// Runs the whole table and prints it.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config: Config = args.database_url.parse().context("--database-url")?;
     let admin = connect(&config).await?;
-    let scratch = Scratch {
-        config,
-        template: format!("counterfoil_bench_{}", std::process::id()),
-    };
+    let scratch = Scratch::new(config, "bench");
     // The scratch databases go also when the run is interrupted.
     let outcome = tokio::select! {
         outcome = measure(&args, &admin, &scratch) => outcome,
@@ -108,6 +112,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     scratch.drop(&admin, &scratch.copy()).await?;
     scratch.drop(&admin, &scratch.template).await?;
+    scratch.drop(&admin, &scratch.peer()).await?;
     let rows = outcome?;
     print_table(&rows);
     if let Some(path) = &args.json {
@@ -120,13 +125,25 @@ async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Resu
     admin
         .batch_execute(&format!("CREATE DATABASE {}", scratch.template))
         .await?;
-    let merchants = Arc::new(seed(&scratch.config_of(&scratch.template), args.accounts.div_ceil(3).max(1)).await?);
+    let mut merchants = seed(&scratch.config_of(&scratch.template), args.accounts.div_ceil(3).max(1)).await?;
+    let mut ways = args.ways.clone();
+    if !args.peer_sql.is_empty() {
+        admin
+            .batch_execute(&format!("CREATE DATABASE {}", scratch.peer()))
+            .await?;
+        let accounts = peer::seed(&scratch.config_of(&scratch.peer()), &args.peer_sql, merchants.len()).await?;
+        for (merchant, accounts) in merchants.iter_mut().zip(accounts) {
+            merchant.peer = Some(accounts);
+        }
+        ways.push(Way::Peer);
+    }
+    let merchants = Arc::new(merchants);
     let mut runs: BTreeMap<(Load, usize, usize), Vec<Figures>> = BTreeMap::new();
     // Repeats outermost: a slow minute of the machine falls on all ways alike.
     for repeat in 0..args.repeats.max(1) {
         for load in [Load::Uniform, Load::Hot] {
             for &callers in &args.callers {
-                for (i, way) in args.ways.iter().enumerate() {
+                for (i, way) in ways.iter().enumerate() {
                     let figures = one_run(args, admin, scratch, &merchants, load, callers, *way)
                         .await
                         .with_context(|| format!("{way}, {load:?}, {callers} callers"))?;
@@ -146,7 +163,7 @@ async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Resu
         .map(|((load, callers, way), mut figures)| {
             figures.sort_by(|a, b| a.payments_per_s.total_cmp(&b.payments_per_s));
             Row {
-                way: args.ways[way].to_string(),
+                way: ways[way].to_string(),
                 load,
                 callers,
                 median: figures[figures.len() / 2],
@@ -168,7 +185,7 @@ async fn one_run(
     let name = scratch.copy();
     scratch.drop(admin, &name).await?;
     admin
-        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template))
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", scratch.template_of(way)))
         .await?;
     let config = scratch.config_of(&name);
     let mut observer = connect(&config).await?;
@@ -181,7 +198,7 @@ async fn one_run(
     observer.batch_execute("CHECKPOINT").await?;
 
     let warm_until = Instant::now() + Duration::from_millis(300);
-    drive(&payer, merchants, books, callers, warm_until).await?;
+    let warm = drive(&payer, merchants, books, callers, warm_until).await?;
     let lsn: String = observer
         .query_one("SELECT pg_current_wal_lsn()::text", &[])
         .await?
@@ -207,10 +224,11 @@ async fn one_run(
         .try_get(0)?;
     payer.stop().await;
 
-    let report = ledger::verify::verify(&mut observer, |_| {}).await?;
-    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
-    let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
-    ensure!(unbooked == 0, "{unbooked} payments without their journal");
+    match way {
+        Way::Insert => {}
+        Way::Peer => peer::audit(&observer, warm.len() + latencies.len()).await?,
+        Way::Naive | Way::Call | Way::Group(_) => prove(&mut observer).await?,
+    }
     let n = latencies.len();
     ensure!(n > 0, "no payment was made");
     Ok(Figures {
@@ -223,9 +241,18 @@ async fn one_run(
     })
 }
 
+/// The books are right, and every payment has its journal.
+pub(crate) async fn prove(observer: &mut Client) -> anyhow::Result<()> {
+    let report = ledger::verify::verify(observer, |_| {}).await?;
+    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
+    let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
+    ensure!(unbooked == 0, "{unbooked} payments without their journal");
+    Ok(())
+}
+
 /// All callers in closed loops until the time is over; latencies in microseconds.
 async fn drive(
-    payer: &Arc<ways::Payer>,
+    payer: &Arc<Payer>,
     merchants: &Arc<Vec<Merchant>>,
     books: usize,
     callers: usize,
@@ -254,7 +281,7 @@ async fn drive(
 }
 
 /// Books, accounts and the bench's own table, once; every run works on a copy.
-async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
+pub(crate) async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
     let mut client = connect(config).await?;
     ledger::migrate(&mut client).await?;
     client.batch_execute(ways::SCHEMA).await?;
@@ -271,6 +298,7 @@ async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
             receivable: receivable.clone(),
             pending: pending.clone(),
             fee: fee.clone(),
+            peer: None,
         });
     }
     tx.commit().await?;
@@ -278,23 +306,46 @@ async fn seed(config: &Config, books: usize) -> anyhow::Result<Vec<Merchant>> {
     Ok(merchants)
 }
 
-struct Scratch {
+/// Databases of this run, on the given server.
+pub(crate) struct Scratch {
     config: Config,
     template: String,
 }
 
 impl Scratch {
+    pub(crate) fn new(config: Config, bench: &str) -> Scratch {
+        Scratch {
+            config,
+            template: format!("counterfoil_{bench}_{}", std::process::id()),
+        }
+    }
+
+    pub(crate) fn template(&self) -> &str {
+        &self.template
+    }
+
     fn copy(&self) -> String {
         format!("{}_run", self.template)
     }
 
-    fn config_of(&self, database: &str) -> Config {
+    fn peer(&self) -> String {
+        format!("{}_peer", self.template)
+    }
+
+    fn template_of(&self, way: Way) -> String {
+        match way {
+            Way::Peer => self.peer(),
+            Way::Naive | Way::Call | Way::Group(_) | Way::Insert => self.template.clone(),
+        }
+    }
+
+    pub(crate) fn config_of(&self, database: &str) -> Config {
         let mut config = self.config.clone();
         config.dbname(database);
         config
     }
 
-    async fn drop(&self, admin: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
+    pub(crate) async fn drop(&self, admin: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
         admin
             .batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))
             .await
@@ -310,12 +361,12 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, tokio_postgres::E
 }
 
 /// The server's processes on this machine, found through the parent of a backend.
-struct Server {
+pub(crate) struct Server {
     postmaster: Option<u32>,
 }
 
 impl Server {
-    async fn of(client: &Client) -> Result<Server, tokio_postgres::Error> {
+    pub(crate) async fn of(client: &Client) -> Result<Server, tokio_postgres::Error> {
         let backend: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
         Ok(Server {
             postmaster: stat(backend.unsigned_abs()).map(|s| s.parent),
@@ -323,7 +374,7 @@ impl Server {
     }
 
     /// Processor time of the server with its children, ended ones too; zero when it runs elsewhere.
-    fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         let Some(postmaster) = self.postmaster else {
             return Duration::ZERO;
         };
@@ -355,7 +406,7 @@ fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-fn own_cpu() -> Duration {
+pub(crate) fn own_cpu() -> Duration {
     stat(std::process::id()).map(|s| s.own).unwrap_or_default()
 }
 
@@ -367,12 +418,13 @@ fn print_table(rows: &[Row]) {
             group = Some((row.load, row.callers));
             let _ = writeln!(
                 out,
-                "\n{:?}, {} callers\n{:<10} {:>12} {:>8} {:>9} {:>9} {:>11} {:>11} {:>8}",
+                "\n{:?}, {} callers\n{:<10} {:>12} {:>8} {:>8} {:>9} {:>9} {:>11} {:>11} {:>8}",
                 row.load,
                 row.callers,
                 "way",
                 "payments/s",
                 "x naive",
+                "x peer",
                 "p50 us",
                 "p99 us",
                 "server us",
@@ -380,17 +432,22 @@ fn print_table(rows: &[Row]) {
                 "WAL B"
             );
         }
-        let naive = rows
-            .iter()
-            .find(|r| r.way == "naive" && r.load == row.load && r.callers == row.callers);
-        let ratio = naive.map(|n| format!("{:.1}", row.median.payments_per_s / n.median.payments_per_s));
+        let ratio = |way: &str| {
+            let other = rows
+                .iter()
+                .find(|r| r.way == way && r.load == row.load && r.callers == row.callers);
+            other.map_or_else(String::new, |other| {
+                format!("{:.1}", row.median.payments_per_s / other.median.payments_per_s)
+            })
+        };
         let m = &row.median;
         let _ = writeln!(
             out,
-            "{:<10} {:>12.0} {:>8} {:>9} {:>9} {:>11.1} {:>11.1} {:>8.0}",
+            "{:<10} {:>12.0} {:>8} {:>8} {:>9} {:>9} {:>11.1} {:>11.1} {:>8.0}",
             row.way,
             m.payments_per_s,
-            ratio.unwrap_or_default(),
+            ratio("naive"),
+            ratio("peer"),
             m.p50_us,
             m.p99_us,
             m.server_cpu_us,

@@ -1,5 +1,6 @@
 //! Measures Counterfoil. Every figure comes with the command that made it, and every run ends with the books proven.
 
+mod bench_growth;
 mod bench_ledger;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,8 @@ enum Command {
 enum Bench {
     /// The commit path of the ledger: naive, one statement, group commit; on its own scratch database
     Ledger(bench_ledger::Args),
+    /// The cost of a payment while the books grow to millions; on its own scratch database
+    Growth(bench_growth::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,5 +37,6 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => runtime.block_on(loadtest::run::run(args)),
         Command::FindMax(args) => runtime.block_on(loadtest::find_max::run(args)),
         Command::Bench(Bench::Ledger(args)) => runtime.block_on(bench_ledger::run(args)),
+        Command::Bench(Bench::Growth(args)) => runtime.block_on(bench_growth::run(args)),
     }
 }

@@ -2,4 +2,18 @@
 //! every test that leaves others in peace.
 
 mod app;
+mod attacks;
+mod bad_input;
+mod books;
+mod books_faults;
+mod citus;
+mod crashes;
 mod finance;
+mod gate;
+mod gate_limits;
+mod gate_serve;
+mod gate_signatures;
+mod house;
+mod races;
+mod sdk;
+mod secrets;

@@ -66,8 +66,8 @@ pub(super) async fn index(mut input: In<CheckoutRead>) -> Reply {
     params.finish()?;
     let call = &input.call;
     let (data, has_more) = {
+        let (rows, more) = list::rows::<Charge>(call, &page, &filters).await?;
         let client = call.app.reads.get().await?;
-        let (rows, more) = store::list::<Charge>(&**client, call.book_id(), &page, &filters).await?;
         (super::expand::charges(&**client, call.book_id(), &rows).await?, more)
     };
     list::of(call, "/v1/charges", data, has_more).await

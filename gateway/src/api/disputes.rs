@@ -8,7 +8,6 @@ use crate::dispute::flow;
 use crate::dispute::respond::{self, Change, MAX_EVIDENCE};
 use crate::dispute::rows::{Dispute, EVIDENCE};
 use crate::id;
-use crate::payment::store;
 use axum::extract::Path;
 use std::collections::BTreeMap;
 
@@ -23,17 +22,14 @@ pub(super) async fn index(mut input: In<DisputesRead>) -> Reply {
     let mut filters = Vec::new();
     list::created(&mut params, &mut filters)?;
     if let Some(charge) = params.text("charge")? {
-        filters.push(list::equals("charge_id = ", charge));
+        filters.push(list::equals("charge_id = ?", charge));
     }
     if let Some(payment) = params.text("payment_intent")? {
-        filters.push(list::equals("payment_id = ", payment));
+        filters.push(list::equals("payment_id = ?", payment));
     }
     params.finish()?;
     let call = &input.call;
-    let (disputes, has_more) = {
-        let client = call.app.reads.get().await?;
-        store::list::<Dispute>(&**client, call.book_id(), &page, &filters).await?
-    };
+    let (disputes, has_more) = list::rows::<Dispute>(call, &page, &filters).await?;
     let data = flow::rendered(call, &disputes).await?;
     list::of(call, "/v1/disputes", data, has_more).await
 }

@@ -45,10 +45,7 @@ pub(super) async fn index(mut input: In<AdminRead>) -> Reply {
     params.finish()?;
     let call = &input.call;
     expands_nothing(call)?;
-    let (rows, has_more) = {
-        let client = call.app.reads.get().await?;
-        store::list::<Event>(&**client, call.book_id(), &page, &filters).await?
-    };
+    let (rows, has_more) = list::rows::<Event>(call, &page, &filters).await?;
     let data = render(call, &rows).await?.join(",");
     Ok(answer(format!(
         r#"{{"object":"list","data":[{data}],"has_more":{has_more},"url":"/v1/events"}}"#

@@ -27,6 +27,15 @@ pub fn key(
             format!("An Idempotency-Key has 1 to {MAX_KEY} characters and no control characters."),
         ));
     }
+    // A key is kept with its events and sent with their webhooks.
+    if crate::vault::contains_card_number(text) {
+        return Err(ApiError::new(
+            400,
+            "idempotency_error",
+            "",
+            "This Idempotency-Key looks like a card number. Derive the key from something else.",
+        ));
+    }
     let mut digest = sha2::Sha256::new();
     digest.update(method.as_bytes());
     digest.update([0]);

@@ -1,15 +1,17 @@
 //! What a handler takes: an authorised call with its parameters. No principal, no handler.
 //!
-//! [`In<R>`] authenticates the key, checks the right `R`, reads body and query and binds the idempotency key, in this
+//! [`In<R>`] authenticates the request (key, certificate, signature, limits), checks the right `R`, reads body and query and binds the idempotency key, in this
 //! order, so that a stranger learns nothing about parameters. The body is bounded by the edge.
 
 use super::error::ApiError;
 use super::idempotency;
 use super::params::Params;
 use crate::app::App;
-use crate::auth::{self, Access, Scope};
+use crate::auth::{self, Access, Admitted, Scope};
 use crate::call::{Answer, Call};
 use crate::edge::RequestId;
+use crate::limit::Running;
+use crate::security;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, header};
@@ -52,6 +54,7 @@ pub struct In<R: Right> {
     pub params: Params,
     /// the key is a platform's
     pub platform: bool,
+    _running: Running,
     right: PhantomData<R>,
 }
 
@@ -63,14 +66,22 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let principal = auth::authenticate(app, &parts.headers).await?;
-        principal.may(R::SCOPE, R::ACCESS)?;
+        // In memory already, and bounded: the edge hands on whole requests.
+        let body = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .map_err(|_| ApiError::invalid("invalid_request_body", "", "The body broke off."))?;
+        let Admitted { principal, running } = auth::authenticate(app, &parts, &body).await?;
+        principal.may(R::SCOPE, R::ACCESS).inspect_err(|_| {
+            auth::record(
+                app,
+                &parts.extensions,
+                security::Kind::Forbidden,
+                Some(&principal.key_id),
+            );
+        })?;
         let mut params = Params::from_form(parts.uri.query().unwrap_or_default().as_bytes())?;
         let mut key = None;
         if parts.method == Method::POST {
-            let body = axum::body::to_bytes(body, usize::MAX)
-                .await
-                .map_err(|_| ApiError::invalid("invalid_request_body", "", "The body broke off."))?;
             params.merge(read(&parts.headers, &body)?)?;
             if let Some(text) = parts.headers.get("idempotency-key") {
                 let text = text.to_str().map_err(|_| {
@@ -100,6 +111,7 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
             platform: principal.platform,
             call: Call::new(app.clone(), principal.merchant, request_id, key, expand),
             params,
+            _running: running,
             right: PhantomData,
         })
     }

@@ -88,10 +88,24 @@ pub async fn answer<R: Row>(
     filters: &[Filter],
     render: impl Fn(&R) -> Value,
 ) -> Result<Answer, ApiError> {
-    let client = call.app.reads.get().await?;
-    let (rows, has_more) = store::list::<R>(&**client, call.book_id(), page, filters).await?;
-    drop(client);
+    let (rows, has_more) = rows::<R>(call, page, filters).await?;
     of(call, url, rows.iter().map(render).collect(), has_more).await
+}
+
+/// Reads a page of rows. A cursor must be an object of this merchant: any other text would silently show a wrong page.
+pub async fn rows<R: Row>(call: &Call, page: &Page, filters: &[Filter]) -> Result<(Vec<R>, bool), ApiError> {
+    let client = call.app.reads.get().await?;
+    for (param, cursor) in [
+        ("starting_after", &page.starting_after),
+        ("ending_before", &page.ending_before),
+    ] {
+        if let Some(id) = cursor
+            && store::get::<R>(&**client, call.book_id(), id).await?.is_none()
+        {
+            return Err(ApiError::not_found("object", id, param));
+        }
+    }
+    Ok(store::list::<R>(&**client, call.book_id(), page, filters).await?)
 }
 
 /// A list of objects that are already rendered.

@@ -119,7 +119,6 @@ routes! {
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
     GET    "/v1/account"                          AdminRead     => accounts::own,
     GET    "/v1/accounts/{id}"                    AdminRead     => accounts::retrieve,
-
     GET    "/v1/disputes"                         DisputesRead  => disputes::index,
     GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
     POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,
@@ -172,7 +171,18 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     } else {
         None
     };
-    let mut response = crate::call::timed(&app, next.run(request)).await;
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let asked = async {
+        if let Err(error) = crate::auth::admit_address(&app, request.extensions()) {
+            return error.into_response();
+        }
+        // No path here needs an escape, and the router would answer one that is not UTF-8 in plain text.
+        if uri.path().contains('%') {
+            return unknown(method, uri).await;
+        }
+        next.run(request).await
+    };
+    let mut response = crate::call::timed(&app, crate::limit::told(asked)).await;
     let headers = response.headers_mut();
     headers.insert(
         VERSION,
@@ -182,4 +192,17 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         headers.insert(KEY, key);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// axum refuses a table with two routes of one path and method, or with two names for one parameter, by panicking.
+    #[test]
+    fn the_route_table_is_sound() {
+        let _ = table();
+        let mut seen = std::collections::HashSet::new();
+        assert!(ROUTES.iter().all(|route| seen.insert((route.method, route.path))));
+    }
 }

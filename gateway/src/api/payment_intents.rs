@@ -4,8 +4,10 @@ use super::error::ApiError;
 use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
 use super::params::Params;
 use super::{cards, list};
+use crate::app::whole_units;
 use crate::payment::flow::{self, NewPayment};
-use crate::payment::rows::{CaptureMethod, Payment, PaymentDetails, Status};
+use crate::payment::rows::{CaptureMethod, Payment, PaymentDetails};
+use crate::payment::state::Amendment;
 use crate::risk::Signals;
 use crate::wire;
 use axum::extract::Path;
@@ -71,45 +73,32 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>)
     let customer_id = params.text("customer")?;
     let capture_method = capture_method(&mut params)?;
     let metadata = params.metadata("metadata")?;
-    let mut described = PaymentDetails::default();
     let texts = Texts::read(&mut params)?;
-    described.shipping = params.value("shipping")?;
+    let shipping = params.value("shipping")?;
     let source = cards::source(&mut params, input.call.at)?;
     payment_method_types(&mut params)?;
     params.ignore(WITHOUT_EFFECT);
     params.finish()?;
-    if source.is_some() {
-        return Err(ApiError::invalid(
-            "parameter_unknown",
-            "payment_method",
-            "Give the payment method when confirming: POST /v1/payment_intents/:id/confirm with payment_method.",
-        ));
-    }
     if let Some(customer) = &customer_id {
         super::customers::must_exist(&input.call, customer).await?;
     }
+    let amendment = Amendment {
+        amount,
+        currency,
+        capture_method,
+        customer_id,
+        payment_method_id: None,
+    };
     input
         .run(|call| {
-            flow::update(call, &id, move |payment| {
-                if amount.is_some() || currency.is_some() || capture_method.is_some() {
-                    changeable(payment)?;
-                    payment.amount = amount.unwrap_or(payment.amount);
-                    payment.currency = currency.clone().unwrap_or_else(|| payment.currency.clone());
-                    payment.capture_method = capture_method.unwrap_or(payment.capture_method);
-                    whole_units(payment.amount, &payment.currency)?;
-                }
-                if let Some(customer) = &customer_id {
-                    changeable(payment)?;
-                    payment.customer_id = Some(customer.clone());
-                }
+            flow::update(call, &id, amendment, source, move |details| {
                 if let Some(change) = &metadata {
-                    flow::merge_metadata(&mut payment.details.metadata, change.clone());
+                    flow::merge_metadata(&mut details.metadata, change.clone());
                 }
-                texts.clone().apply(&mut payment.details);
-                if described.shipping.is_some() {
-                    payment.details.shipping.clone_from(&described.shipping);
+                texts.clone().apply(details);
+                if shipping.is_some() {
+                    details.shipping.clone_from(&shipping);
                 }
-                Ok(())
             })
         })
         .await
@@ -135,7 +124,12 @@ pub(super) async fn confirm(Path(id): Path<String>, mut input: In<CheckoutWrite>
 pub(super) async fn capture(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
     let amount = params.amount("amount_to_capture")?;
-    params.ignore(&["statement_descriptor", "statement_descriptor_suffix", "metadata"]);
+    params.ignore(&[
+        "statement_descriptor",
+        "statement_descriptor_suffix",
+        "metadata",
+        "final_capture",
+    ]);
     params.finish()?;
     input.run(|call| flow::capture(call, &id, amount)).await
 }
@@ -238,43 +232,12 @@ pub(super) fn email(params: &mut Params, name: &str) -> Result<Option<Option<Str
     }
 }
 
-fn changeable(payment: &Payment) -> Result<(), ApiError> {
-    if payment.operation.is_none()
-        && matches!(
-            payment.status,
-            Status::RequiresPaymentMethod | Status::RequiresConfirmation
-        )
-    {
-        return Ok(());
-    }
-    Err(ApiError::invalid(
-        "payment_intent_unexpected_state",
-        "",
-        format!(
-            "This PaymentIntent's amount, currency and customer could not be updated because it has a status of `{}`.",
-            payment.status.as_str()
-        ),
-    ))
-}
-
 pub(super) fn currency(params: &mut Params) -> Result<Option<String>, ApiError> {
     let Some(text) = params.text("currency")? else {
         return Ok(None);
     };
     let currency = crate::app::currency(&text)?;
     Ok(Some(currency.as_str().to_owned()))
-}
-
-/// Three-decimal currencies: the last digit must be 0 (the card networks settle two of them).
-fn whole_units(amount: i64, currency: &str) -> Result<(), ApiError> {
-    if crate::app::currency(currency)?.exponent() == 3 && amount % 10 != 0 {
-        return Err(ApiError::invalid(
-            "parameter_invalid_integer",
-            "amount",
-            format!("Amounts in {currency} have three decimals, of which the last must be 0."),
-        ));
-    }
-    Ok(())
 }
 
 fn capture_method(params: &mut Params) -> Result<Option<CaptureMethod>, ApiError> {

@@ -45,8 +45,8 @@ pub(super) async fn index(mut input: In<RiskRead>) -> Reply {
     params.finish()?;
     let call = &input.call;
     let (data, has_more) = {
+        let (rows, more) = list::rows::<Review>(call, &page, &filters).await?;
         let client = call.app.reads.get().await?;
-        let (rows, more) = store::list::<Review>(&**client, call.book_id(), &page, &filters).await?;
         (super::expand::reviews(&**client, call.book_id(), &rows).await?, more)
     };
     list::of(call, "/v1/reviews", data, has_more).await

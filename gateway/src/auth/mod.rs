@@ -1,21 +1,30 @@
 //! Who asks: an API key becomes a [`Principal`], and a handler that changes or shows anything takes one.
 //!
 //! Keys arrive as `Authorization: Bearer sk_..` or Basic with the key as the user name. Only a keyed hash of a key is
-//! known here. It must never say more about a wrong key than that it is wrong.
+//! known here. A key may demand more of its caller: a TLS client certificate, and signed requests. It must never say more
+//! about a wrong key than that it is wrong.
 
 pub mod keys;
+pub mod signature;
+
+mod known;
+mod nonce;
+pub(crate) mod upkeep;
 
 use crate::api::error::ApiError;
 use crate::app::{App, Merchant};
+use crate::edge::{Peer, RequestId};
+use crate::limit::{self, Running};
+use crate::security;
 use base64::Engine as _;
-use http::HeaderMap;
-use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
-use tokio_postgres::types::Type;
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
+use jiff::Timestamp;
+use known::StoredKey;
+use signature::{Message, Nonce};
+use std::sync::Arc;
 
-/// How long a key's row may be served from memory: a revoked key stops working within this.
-const KEY_FRESH: SignedDuration = SignedDuration::from_secs(2);
+pub use known::KeyCache;
 
 /// What a key may do: a resource and whether it may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,64 +122,204 @@ impl Principal {
     }
 }
 
-/// The keys that were seen lately.
-#[derive(Default)]
-pub struct KeyCache {
-    known: RwLock<HashMap<[u8; 32], (Timestamp, Option<Arc<StoredKey>>)>>,
-}
-
+/// A request that was let in: who asks, and its place among the key's requests, held until the request has ended.
 #[derive(Debug)]
-struct StoredKey {
-    id: Arc<str>,
-    book_id: i64,
-    kind: Kind,
-    platform: bool,
-    scopes: Arc<[String]>,
-    expires_at: Option<Timestamp>,
-    revoked_at: Option<Timestamp>,
+pub struct Admitted {
+    /// who asks
+    pub principal: Principal,
+    /// counts against the key's requests at once
+    pub running: Running,
 }
 
-/// The principal behind a request's headers.
-pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, ApiError> {
-    let text = presented(headers)?;
-    let key = look_up(app, &text)
-        .await?
-        .ok_or_else(|| ApiError::unauthenticated(format!("Invalid API Key provided: {}", hint(&text))))?;
+/// The principal behind a request, with its key, certificate, account and signature checked and its limits kept.
+///
+/// The order matters: what costs little and tells nothing comes first, a nonce is recorded only for a request that would
+/// otherwise be let in.
+pub async fn authenticate(app: &App, head: &Parts, body: &[u8]) -> Result<Admitted, ApiError> {
+    let gate = Gate::new(app, head);
+    let text = presented(&head.headers).map_err(|error| gate.refused(security::Kind::MissingKey, None, error))?;
+    let key = gate.key(&text).await?;
     let now = app.clock.now();
     if key.expires_at.is_some_and(|at| at <= now) || key.revoked_at.is_some_and(|at| at <= now) {
         let mut error = ApiError::unauthenticated(format!("Expired API Key provided: {}", hint(&text)));
         error.code = Some("api_key_expired".into());
-        return Err(error);
+        return Err(gate.refused(security::Kind::EndedKey, Some(&key), error));
     }
-    let own = app.merchant_by_book(key.book_id).await?;
-    let merchant = match headers.get("stripe-account") {
-        None => own,
-        Some(account) => {
-            let account = account.to_str().unwrap_or_default();
-            let other = app.merchant_by_id(account).await?;
-            match other {
-                Some(merchant) if key.platform || merchant.book_id == own.book_id => merchant,
-                // whether the account exists is nobody else's business
-                _ => {
-                    return Err(ApiError::forbidden(
-                        "account_invalid",
-                        format!(
-                            "The provided key '{}' does not have access to account '{}' (or that account does not exist).",
-                            hint(&text),
-                            crate::api::error::shown(account)
-                        ),
-                    ));
+    if !gate.certificate_fits(&key) {
+        let mut error = ApiError::unauthenticated(
+            "This API key is bound to a TLS client certificate, which this connection does not show.",
+        );
+        error.code = Some("client_certificate_required".into());
+        return Err(gate.refused(security::Kind::CertificateMismatch, Some(&key), error));
+    }
+    let nonce = gate.signature(&key, body, now)?;
+    let running = key
+        .limit
+        .admit()
+        .map_err(|error| gate.refused(security::Kind::Throttled, Some(&key), error))?;
+    let merchant = gate.merchant(&key, &text).await?;
+    if let Some(nonce) = nonce
+        && !nonce::record(app, &nonce).await?
+    {
+        let error = unsigned(
+            "signature_replayed",
+            "A request with this signature's nonce was seen before.",
+        );
+        return Err(gate.refused(security::Kind::NonceReplayed, Some(&key), error));
+    }
+    app.keys.note_use(&key, now);
+    Ok(Admitted {
+        principal: Principal {
+            key_id: key.id.clone(),
+            merchant,
+            platform: key.platform,
+            kind: key.kind,
+            scopes: key.scopes.clone(),
+        },
+        running,
+    })
+}
+
+/// Where a request is on its way in.
+struct Gate<'a> {
+    app: &'a App,
+    head: &'a Parts,
+    peer: Option<&'a Peer>,
+}
+
+impl<'a> Gate<'a> {
+    fn new(app: &'a App, head: &'a Parts) -> Self {
+        let peer = head.extensions.get();
+        Self { app, head, peer }
+    }
+
+    fn refused(&self, kind: security::Kind, key: Option<&StoredKey>, error: ApiError) -> ApiError {
+        record(self.app, &self.head.extensions, kind, key.map(|key| &key.id));
+        error
+    }
+
+    async fn key(&self, text: &str) -> Result<Arc<StoredKey>, ApiError> {
+        let (app, hash) = (self.app, self.app.vault.hash_key(text));
+        let address = self.peer.map(|peer| peer.address.ip());
+        // A key that works goes on working, whatever else comes from its address.
+        if let Some(address) = address
+            && !app.keys.seen(&hash)
+            && let Err(wait) = app.limits.wrong_keys.peek(address)
+        {
+            let error = limit::address_refused("wrong-keys", "wrong-keys", app.limits.wrong_keys.quota(), wait);
+            return Err(self.refused(security::Kind::Throttled, None, error));
+        }
+        match known::look_up(app, hash).await? {
+            Some(key) => Ok(key),
+            None => {
+                if let Some(address) = address {
+                    // Taken or not, this request is refused; the next one is not even looked up.
+                    let _ = app.limits.wrong_keys.take(address);
                 }
+                let error = ApiError::unauthenticated(format!("Invalid API Key provided: {}", hint(text)));
+                Err(self.refused(security::Kind::WrongKey, None, error))
             }
         }
+    }
+
+    fn certificate_fits(&self, key: &StoredKey) -> bool {
+        let Some(bound) = &key.client_certificate else {
+            return true;
+        };
+        self.peer.is_some_and(|peer| match bound.split_once(':') {
+            Some(("sha256", digest)) => peer
+                .certificate_sha256
+                .is_some_and(|shown| hex::encode(shown) == digest),
+            Some(("cn", name)) => peer.common_name.as_deref() == Some(name),
+            _ => false,
+        })
+    }
+
+    /// The nonce to record, if the request is signed.
+    fn signature(&self, key: &StoredKey, body: &[u8], now: Timestamp) -> Result<Option<Nonce>, ApiError> {
+        let head = self.head;
+        if !signature::shown(&head.headers) {
+            if key.signature_required || self.app.limits.settings.require_signatures {
+                let error = unsigned(
+                    "signature_required",
+                    "Requests with this API key must be signed (RFC 9421, hmac-sha256).",
+                );
+                return Err(self.refused(security::Kind::SignatureMissing, Some(key), error));
+            }
+            return Ok(None);
+        }
+        let message = Message {
+            method: &head.method,
+            uri: &head.uri,
+            headers: &head.headers,
+        };
+        let secret = keys::signing_secret(&self.app.vault, &key.id);
+        match signature::verify(&message, body, &key.id, &secret, now) {
+            Ok(nonce) => Ok(Some(nonce)),
+            Err(fault) => {
+                let text = format!("The request's signature is not acceptable: {fault}.");
+                Err(self.refused(
+                    security::Kind::SignatureInvalid,
+                    Some(key),
+                    unsigned("signature_invalid", text),
+                ))
+            }
+        }
+    }
+
+    async fn merchant(&self, key: &StoredKey, text: &str) -> Result<Arc<Merchant>, ApiError> {
+        let own = self.app.merchant_by_book(key.book_id).await?;
+        let Some(account) = self.head.headers.get("stripe-account") else {
+            return Ok(own);
+        };
+        let account = account.to_str().unwrap_or_default();
+        match self.app.merchant_by_id(account).await? {
+            Some(merchant) if key.platform || merchant.book_id == own.book_id => Ok(merchant),
+            // whether the account exists is nobody else's business
+            _ => {
+                let error = ApiError::forbidden(
+                    "account_invalid",
+                    format!(
+                        "The provided key '{}' does not have access to account '{}' (or that account does not exist).",
+                        hint(text),
+                        crate::api::error::shown(account)
+                    ),
+                );
+                Err(self.refused(security::Kind::ForeignAccount, Some(key), error))
+            }
+        }
+    }
+}
+
+/// Refuses an address that asks for more than an address may.
+pub(crate) fn admit_address(app: &App, extensions: &Extensions) -> Result<(), ApiError> {
+    let Some(peer) = extensions.get::<Peer>() else {
+        return Ok(());
     };
-    Ok(Principal {
-        key_id: key.id.clone(),
-        merchant,
-        platform: key.platform,
-        kind: key.kind,
-        scopes: key.scopes.clone(),
-    })
+    app.limits
+        .addresses
+        .take(peer.address.ip())
+        .map(|_| ())
+        .map_err(|wait| {
+            record(app, extensions, security::Kind::Throttled, None);
+            limit::address_refused("address", "address-rate", app.limits.addresses.quota(), wait)
+        })
+}
+
+/// Notes a refusal with where it came from.
+pub(crate) fn record(app: &App, extensions: &Extensions, kind: security::Kind, key_id: Option<&Arc<str>>) {
+    let source = security::Source {
+        address: extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical()),
+        key_id: key_id.cloned(),
+    };
+    let request_id = extensions.get::<RequestId>().map(RequestId::as_str).unwrap_or_default();
+    app.security.record(kind, &source, request_id, app.clock.now());
+}
+
+fn unsigned(code: &str, message: impl Into<String>) -> ApiError {
+    let mut error = ApiError::unauthenticated(message);
+    error.code = Some(code.to_owned());
+    error
 }
 
 fn presented(headers: &HeaderMap) -> Result<String, ApiError> {
@@ -201,48 +350,6 @@ fn presented(headers: &HeaderMap) -> Result<String, ApiError> {
     } else {
         Ok(key)
     }
-}
-
-async fn look_up(app: &App, text: &str) -> Result<Option<Arc<StoredKey>>, ApiError> {
-    let hash = app.vault.hash_key(text);
-    let now = app.clock.now();
-    if let Ok(known) = app.keys.known.read()
-        && let Some((read_at, key)) = known.get(&hash)
-        && now.duration_since(*read_at) < KEY_FRESH
-    {
-        return Ok(key.clone());
-    }
-    let client = app.reads.get().await?;
-    let rows = client
-        .query_typed(
-            "SELECT id, book_id, kind, platform, scopes, expires_at, revoked_at FROM gateway.api_key WHERE hash = $1",
-            &[(&hash.as_slice(), Type::BYTEA)],
-        )
-        .await?;
-    let key = match rows.first() {
-        None => None,
-        Some(row) => Some(Arc::new(StoredKey {
-            id: row.try_get::<_, &str>("id")?.into(),
-            book_id: row.try_get("book_id")?,
-            kind: match row.try_get::<_, &str>("kind")? {
-                "secret" => Kind::Secret,
-                "restricted" => Kind::Restricted,
-                _ => Kind::Publishable,
-            },
-            platform: row.try_get("platform")?,
-            scopes: row.try_get::<_, Vec<String>>("scopes")?.into(),
-            expires_at: row.try_get("expires_at")?,
-            revoked_at: row.try_get("revoked_at")?,
-        })),
-    };
-    if let Ok(mut known) = app.keys.known.write() {
-        // A flood of wrong keys must not fill the memory.
-        if known.len() > 10_000 {
-            known.clear();
-        }
-        known.insert(hash, (now, key.clone()));
-    }
-    Ok(key)
 }
 
 /// What may be shown of a key: its kind and its last four characters.

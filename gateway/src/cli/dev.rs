@@ -151,6 +151,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         connections: 16,
         writers: 2,
         vault_keys,
+        transit: None,
         stripe: StripeConfig {
             base_url: simulator.api_url().to_string(),
             secret_key: credentials.acquirer_secret_key.clone(),
@@ -160,6 +161,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         development: true,
         webhook_authorities: Some(ca_file.clone()),
         permissive_scorer,
+        access: crate::limit::Settings::default(),
     });
     match service.await.context("starting the application") {
         Ok(service) => Ok(Started {

@@ -1,5 +1,7 @@
 //! `counterfoil ledger`: the books, for accountants and auditors. Reads only, but for `finance.rs`; `verify` believes nothing that was written.
 
+mod partitions;
+
 use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -57,6 +59,8 @@ enum Command {
   counterfoil ledger export --format beancount --output books.beancount && bean-check books.beancount
   counterfoil ledger export --format csv --book acct_1")]
     Export(Export),
+    /// The months of the journal: made ahead, detached when retention says so
+    Partitions(partitions::Args),
 }
 
 #[derive(clap::Args)]
@@ -142,6 +146,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Command::Period(command) => finance::period(command).await,
         Command::Journal(command) => finance::journal(command).await,
         Command::Export(args) => export(args).await,
+        Command::Partitions(args) => partitions::run(args).await,
     }
 }
 

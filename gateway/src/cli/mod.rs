@@ -4,6 +4,7 @@ mod database;
 mod dev;
 mod finance;
 mod health;
+mod keys;
 mod ledger;
 mod log;
 mod migrate;
@@ -13,6 +14,7 @@ mod serving;
 mod shutdown;
 mod simulator;
 mod table;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -34,8 +36,12 @@ enum Command {
     Serve(serve::Args),
     /// Bring the database schemas up to date
     Migrate(migrate::Args),
+    /// Make, list, roll and end API keys
+    Keys(keys::Args),
     /// Look at the books, and prove them
     Ledger(ledger::Args),
+    /// Look after the keys of card data
+    Vault(vault::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
     Simulator(simulator::Args),
 }
@@ -60,7 +66,9 @@ pub fn main() -> ExitCode {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Keys(args) => keys::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
+            Command::Vault(args) => vault::run(args).await,
             Command::Simulator(args) => simulator::run(args).await,
         }
     });

@@ -76,6 +76,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         connections: settings.database.connections,
         writers: settings.database.writers,
         vault_keys: settings.vault.keys.clone(),
+        transit: settings.vault.transit()?,
         stripe: StripeConfig {
             base_url: settings.stripe.base_url.clone(),
             secret_key: settings.stripe.secret_key.expose().to_string(),
@@ -86,5 +87,6 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
             .then(|| settings.webhooks.authorities.clone()),
         permissive_scorer: false,
+        access: settings.access.clone(),
     })
 }

@@ -10,7 +10,7 @@
 
 use super::Refused;
 use super::table::{REFUSED, TABLES, Table};
-use super::unit::Unit;
+use super::unit::{Keyed, Unit, Write};
 use ledger::group::{Batch, Failure, Pass};
 use ledger::journal::Journal;
 use std::collections::{HashMap, HashSet};
@@ -105,13 +105,13 @@ impl GatewayBatch {
                 .map(|(unit, _)| unit)
         };
         let arguments = arguments(live());
-        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = arguments
-            .iter()
-            .map(|a| (a as &(dyn ToSql + Sync), Type::JSON))
-            .collect();
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = arguments.iter().map(Argument::parameter).collect();
         let journals: Vec<&Journal> = live().flat_map(|unit| &unit.journals).collect();
         let rows = async {
-            if arguments.iter().all(|a| a.0.is_none()) {
+            if arguments
+                .iter()
+                .all(|argument| !matches!(argument, Argument::Json(JsonText(Some(_)))))
+            {
                 return Ok(());
             }
             tx.query_typed(&self.sql, &parameters)
@@ -162,7 +162,24 @@ fn twice_in_batch(units: &[Unit]) -> Vec<Option<Refused>> {
         .collect()
 }
 
-/// A JSON parameter as the text it already is.
+/// A parameter of `gateway.commit`.
+#[derive(Debug)]
+enum Argument<'a> {
+    /// a JSON array as the text it already is; NULL when there are no rows
+    Json(JsonText),
+    /// the rows' long texts, in the same order
+    Texts(Vec<Option<&'a str>>),
+}
+
+impl Argument<'_> {
+    fn parameter(&self) -> (&(dyn ToSql + Sync), Type) {
+        match self {
+            Argument::Json(text) => (text, Type::JSON),
+            Argument::Texts(texts) => (texts, Type::TEXT_ARRAY),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct JsonText(Option<String>);
 
@@ -186,35 +203,38 @@ impl ToSql for JsonText {
     tokio_postgres::types::to_sql_checked!();
 }
 
+/// How many parameters `gateway.commit` has.
 fn slots() -> usize {
-    2 + TABLES
-        .iter()
-        .map(|shape| if shape.mutable.is_empty() { 1 } else { 2 })
-        .sum::<usize>()
+    arguments(std::iter::empty()).len()
 }
 
-/// One JSON array per parameter of `gateway.commit`, rows sorted by id so that two writers lock in one order.
-fn arguments<'a>(units: impl Iterator<Item = &'a Unit>) -> Vec<JsonText> {
-    let (mut claims, mut answers): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-    let mut rows: HashMap<(Table, bool), Vec<(&str, &str)>> = HashMap::new();
+/// The parameters of `gateway.commit`, rows sorted by id so that two writers lock in one order.
+fn arguments<'a>(units: impl Iterator<Item = &'a Unit>) -> Vec<Argument<'a>> {
+    let (mut claims, mut answers): (Vec<&Keyed>, Vec<&Keyed>) = (Vec::new(), Vec::new());
+    let mut rows: HashMap<(Table, bool), Vec<&Write>> = HashMap::new();
     for unit in units {
-        claims.extend(unit.claim.iter().map(|k| k.json.as_str()));
-        answers.extend(unit.answer.iter().map(|k| k.json.as_str()));
+        claims.extend(&unit.claim);
+        answers.extend(&unit.answer);
         for row in &unit.rows {
-            rows.entry((row.table, row.new)).or_default().push((&row.id, &row.json));
+            rows.entry((row.table, row.new)).or_default().push(row);
         }
     }
-    let mut arguments = Vec::with_capacity(slots());
-    arguments.push(array(claims.into_iter()));
-    arguments.push(array(answers.into_iter()));
+    let mut arguments = Vec::with_capacity(4 + 2 * TABLES.len());
+    for keyed in [claims, answers] {
+        arguments.push(Argument::Json(array(keyed.iter().map(|k| k.json.as_str()))));
+        arguments.push(Argument::Texts(keyed.iter().map(|k| k.body.as_deref()).collect()));
+    }
     for shape in TABLES {
         for new in [true, false] {
             if !new && shape.mutable.is_empty() {
                 continue;
             }
             let mut list = rows.remove(&(shape.table, new)).unwrap_or_default();
-            list.sort_unstable();
-            arguments.push(array(list.into_iter().map(|(_, json)| json)));
+            list.sort_unstable_by_key(|row| row.id.as_str());
+            arguments.push(Argument::Json(array(list.iter().map(|row| row.json.as_str()))));
+            if shape.table == Table::Event {
+                arguments.push(Argument::Texts(list.iter().map(|row| row.body.as_deref()).collect()));
+            }
         }
     }
     arguments

@@ -45,7 +45,8 @@ pub struct Request {
     pub object_id: Option<String>,
     /// HTTP status of the stored answer; none while the first request is at work
     pub status: Option<u16>,
-    /// body of the stored answer, byte for byte
+    /// body of the stored answer, byte for byte; written beside the row's JSON
+    #[serde(skip_serializing)]
     pub body: Option<String>,
     /// when it was claimed
     pub created_at: jiff::Timestamp,
@@ -89,6 +90,7 @@ pub struct Unit {
 pub(super) struct Keyed {
     pub key: Digest,
     pub json: String,
+    pub body: Option<String>,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ pub(super) struct Write {
     pub new: bool,
     pub id: String,
     pub json: String,
+    pub body: Option<String>,
 }
 
 impl Unit {
@@ -117,6 +120,7 @@ impl Unit {
         self.claim = Some(Keyed {
             key: request.key,
             json: json(request),
+            body: request.body.clone(),
         });
         self
     }
@@ -126,6 +130,7 @@ impl Unit {
         self.answer = Some(Keyed {
             key: request.key,
             json: json(request),
+            body: request.body.clone(),
         });
         self
     }
@@ -137,6 +142,7 @@ impl Unit {
             new: true,
             id: row.id().to_owned(),
             json: json(row),
+            body: row.body().map(str::to_owned),
         });
         self
     }
@@ -150,6 +156,7 @@ impl Unit {
             new: false,
             id: row.id().to_owned(),
             json: json(row),
+            body: row.body().map(str::to_owned),
         });
         self
     }

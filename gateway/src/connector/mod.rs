@@ -187,6 +187,8 @@ pub struct AcquirerDispute {
     pub due_by: Option<i64>,
     /// dispute fee in minor units that the acquirer took with the withdrawal
     pub fee: i64,
+    /// how often the principal was taken so far; more than once after a win that was not final
+    pub withdrawals: usize,
     pub is_charge_refundable: bool,
 }
 

@@ -98,10 +98,12 @@ pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyho
                 kind,
                 platform,
                 scopes: &scopes,
+                ..NewKey::default()
             },
             now,
         )
         .await
+        .map(|made| made.key)
     };
     let mut restricted_keys = BTreeMap::new();
     for scope in Scope::ALL {

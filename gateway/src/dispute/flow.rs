@@ -351,6 +351,7 @@ fn fact(payment: &Payment, kind: DisputeReport, told: &AcquirerDispute) -> Resul
         status,
         amount: told.amount,
         fee: told.fee,
+        withdrawals: told.withdrawals,
     })
 }
 

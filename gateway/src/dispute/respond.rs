@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 /// All evidence texts together have at most this many characters.
 pub const MAX_EVIDENCE: usize = 150_000;
-const LEASE_SECONDS: f64 = 60.0;
 const BATCH: i64 = 100;
 
 /// What a caller changes.
@@ -96,9 +95,10 @@ pub async fn close(call: &Call, dispute_id: &str) -> Result<Answer, ApiError> {
 
 /// One round of the sweep: every response that is due is sent again. Returns how many there were.
 pub async fn sweep(app: &Arc<App>) -> Result<usize, ApiError> {
+    let lease = app.settings.sweep_lease.as_secs_f64();
     let due: Vec<Dispute> = {
         let client = app.reads.get().await?;
-        rows::claim_due(&**client, app.clock.now(), LEASE_SECONDS, BATCH).await?
+        rows::claim_due(&**client, app.clock.now(), lease, BATCH).await?
     };
     let found = due.len();
     let sends = due.into_iter().map(|dispute| async move {

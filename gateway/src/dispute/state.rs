@@ -21,6 +21,7 @@
 //! | withdrawn, lost, reinstated | funds withdrawn, the same amount | same | already applied | – |
 //! | reinstated | funds reinstated, the same amount | same | already applied | – |
 //! | any but none | money facts of another amount | – | refused | – |
+//! | any | funds withdrawn, for the second time (second chargeback, J14b) | – | refused | – |
 //!
 //! Further events: `charge.dispute.created` at the first fact of whatever kind, `charge.dispute.closed` when the status
 //! becomes `won`, `lost`, `prevented` or `warning_closed`, else `charge.dispute.updated` when it changed. A second closing
@@ -166,6 +167,8 @@ pub struct Fact {
     pub amount: i64,
     /// dispute fee taken with the withdrawal, minor units
     pub fee: i64,
+    /// how often the principal was taken so far
+    pub withdrawals: usize,
 }
 
 /// A movement of money in minor units; the journal that books it is [`Movement::code`].
@@ -225,6 +228,9 @@ pub enum Rejection {
     /// An amount is not positive, or a fee is negative.
     #[error("the amount of a dispute must be positive, its fee not negative")]
     NotPositive,
+    /// Taken a second time after it was given back (J14b): a person must book it.
+    #[error("the principal was taken again after it had been given back")]
+    TakenAgain,
     /// Money that moved is not the money that was booked: a person must look.
     #[error("{reported} was reported where {booked} is booked")]
     AmountDiffers {
@@ -253,6 +259,9 @@ pub fn apply(known: Option<&Standing>, fact: &Fact) -> Result<Step, Rejection> {
     }
     let withdrawal = fact.kind == DisputeReport::FundsWithdrawn;
     let reinstatement = fact.kind == DisputeReport::FundsReinstated;
+    if withdrawal && fact.withdrawals > 1 {
+        return Err(Rejection::TakenAgain);
+    }
     let before = known.cloned().unwrap_or(Standing {
         status: fact.status,
         funds: Funds::None,

@@ -42,6 +42,7 @@ pub(super) async fn run(
             let peer = Peer {
                 address,
                 common_name: None,
+                certificate_sha256: None,
             };
             Some(speak(shared.clone(), tcp, peer, Protocol::Http1, draining))
         }
@@ -79,6 +80,7 @@ async fn greet(
             let peer = Peer {
                 address,
                 common_name: tls::common_name(session.peer_certificates()),
+                certificate_sha256: tls::fingerprint(session.peer_certificates()),
             };
             let protocol = match session.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,

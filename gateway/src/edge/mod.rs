@@ -43,6 +43,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Common name of the client certificate, when the listener asks for one and it was verified.
     pub common_name: Option<Arc<str>>,
+    /// SHA-256 of that certificate (DER).
+    pub certificate_sha256: Option<[u8; 32]>,
 }
 
 /// How a drain ended.

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Where a listener's certificate lives.
@@ -132,6 +133,11 @@ pub(super) fn common_name(chain: Option<&[CertificateDer<'_>]>) -> Option<Arc<st
         .as_str()
         .ok()
         .map(Arc::from)
+}
+
+/// SHA-256 of a verified peer's leaf certificate.
+pub(super) fn fingerprint(chain: Option<&[CertificateDer<'_>]>) -> Option<[u8; 32]> {
+    Some(Sha256::digest(chain?.first()?).into())
 }
 
 fn load(files: &Files) -> Result<Loaded, TlsError> {

@@ -48,7 +48,10 @@ pub async fn create(call: &Call, new: NewRefund) -> Result<Answer, ApiError> {
 /// Commit A.
 async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund), ApiError> {
     for _ in 0..RETRIES {
-        let payment = flow::load(call, &new.payment_id).await?;
+        let payment = flow::load(call, &new.payment_id).await.map_err(|mut error| {
+            error.param = error.param.map(|_| "payment_intent".to_owned()); // as the refund's caller named it
+            error
+        })?;
         let amount = new.amount.unwrap_or_else(|| state::refundable(&payment).max(1));
         let mut next = state::apply(&payment, &Fact::RefundStarted { amount })
             .map_err(|rejection| refused(rejection, &payment, amount))?;
@@ -57,6 +60,10 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             .clone()
             .ok_or_else(|| ApiError::internal("a captured payment has no charge"))?;
         let mut charge = flow::load_charge(call, &charge_id).await?;
+        // Payment and charge are read one after the other: if another refund was committed in between, look again.
+        if charge.amount_refunded + amount > charge.amount_captured {
+            continue;
+        }
         charge.amount_refunded += amount;
         let books = flow::books(call, &payment, &charge.connector)?;
         let balances = call

@@ -5,6 +5,7 @@
 //!
 //! | from | fact | to | journals | events |
 //! |---|---|---|---|---|
+//! | requires_payment_method, requires_confirmation | amended | requires_confirmation once a method is chosen | – | – |
 //! | requires_payment_method, requires_confirmation | attempt started | processing (authorize) | – | – |
 //! | processing (authorize) | approved, sale | succeeded | J03 J04 | charge.succeeded, payment_intent.succeeded |
 //! | processing (authorize) | approved, hold | requires_capture | J01 | charge.succeeded, payment_intent.amount_capturable_updated |
@@ -30,6 +31,8 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Fact {
+    /// The caller changed what is to be paid, before anything was attempted; `None` leaves as it is.
+    Amended(Amendment),
     AttemptStarted {
         charge_id: String,
         payment_method_id: String,
@@ -73,6 +76,24 @@ pub enum Fact {
     ChargebackReturned {
         amount: i64,
     },
+}
+
+/// What a caller may change of a payment that nobody has tried to take yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Amendment {
+    pub amount: Option<i64>,
+    pub currency: Option<String>,
+    pub capture_method: Option<CaptureMethod>,
+    pub customer_id: Option<String>,
+    pub payment_method_id: Option<String>,
+}
+
+impl Amendment {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Why a fact does not fit; in the order of precedence in which they are checked.
@@ -120,6 +141,18 @@ pub fn refundable(payment: &Payment) -> i64 {
 pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
     let mut next = payment.clone();
     match fact {
+        Fact::Amended(change) => {
+            idle(payment)?;
+            expect(payment, &[Status::RequiresPaymentMethod, Status::RequiresConfirmation])?;
+            next.amount = change.amount.unwrap_or(payment.amount);
+            next.currency = change.currency.clone().unwrap_or_else(|| payment.currency.clone());
+            next.capture_method = change.capture_method.unwrap_or(payment.capture_method);
+            next.customer_id = change.customer_id.clone().or_else(|| payment.customer_id.clone());
+            if change.payment_method_id.is_some() {
+                next.payment_method_id.clone_from(&change.payment_method_id);
+                next.status = Status::RequiresConfirmation;
+            }
+        }
         Fact::AttemptStarted {
             charge_id,
             payment_method_id,

@@ -1,17 +1,16 @@
 //! The keys of the vault, read once from a file that only its owner can read.
 //!
-//! One line per key: `key ID HEX` seals cards and small secrets (the last one seals, all of them open, which is how keys
-//! are rotated), `fingerprint HEX` and `pepper HEX` never change. Lines that begin with `#` are ignored. Keys must never
-//! be printed: `Debug` shows the ids alone.
+//! One line per key: `key ID HEX` is a key-encryption key (the last one wraps, all of them unwrap, see `kms::file`; none is
+//! needed where a key management service keeps them), `fingerprint HEX` and `pepper HEX` never change. Lines that begin
+//! with `#` are ignored. Keys must never be printed: `Debug` shows the ids alone.
 
+use super::aead::Key;
 use aws_lc_rs::rand;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
-
-pub(super) type Key = Zeroizing<[u8; 32]>;
 
 /// The vault's keys.
 #[derive(Clone)]
@@ -120,9 +119,6 @@ impl Keys {
                 _ => return Err(malformed("expected `key ID HEX`, `fingerprint HEX` or `pepper HEX`")),
             }
         }
-        if sealing.is_empty() {
-            return Err(KeysError::Missing("key"));
-        }
         Ok(Self {
             sealing,
             fingerprint: fingerprint.ok_or(KeysError::Missing("fingerprint"))?,
@@ -130,10 +126,16 @@ impl Keys {
         })
     }
 
-    /// The key that seals now, with its id.
-    pub(super) fn current(&self) -> (&str, &Key) {
-        let (id, key) = self.sealing.last().expect("parse refuses a file without a key");
-        (id, key)
+    /// The key that wraps now, with its id.
+    pub(super) fn current(&self) -> Option<(&str, &Key)> {
+        self.sealing.last().map(|(id, key)| (id.as_str(), key))
+    }
+
+    /// An id that no key has or had: the last key is never removed, so the highest number only rises.
+    pub(super) fn next_id(&self) -> String {
+        let number = |(id, _): &(String, Key)| id.strip_prefix('k')?.parse::<u64>().ok();
+        let highest = self.sealing.iter().filter_map(number).max().unwrap_or(0);
+        format!("k{}", highest.saturating_add(1))
     }
 
     /// The key of this id.
@@ -181,11 +183,12 @@ mod tests {
             hex("04")
         );
         let keys = Keys::parse(&text).unwrap();
-        assert_eq!(keys.current().0, "b");
+        assert_eq!(keys.current().map(|(id, _)| id), Some("b"));
+        assert_eq!(keys.next_id(), "k1");
         assert_eq!(keys.by_id("a").map(|k| k[0]), Some(1));
         assert_eq!(format!("{keys:?}"), r#"["a", "b"]"#);
         for (wrong, why) in [
-            ("".to_owned(), "no `key`"),
+            ("".to_owned(), "no `fingerprint`"),
             (format!("key a {}", hex("01")), "no `fingerprint`"),
             (format!("key a {}", "zz".repeat(32)), "64 hexadecimal"),
             (format!("key a {}\nkey a {}", hex("01"), hex("02")), "second key"),

@@ -3,25 +3,37 @@
 //! Cards live in their own schema behind their own role; nothing joins across. It must never store a CVC, never return a
 //! number to anything but a connector's request, and never put one into an error, a log or `Debug`.
 //!
-//! AES-256-GCM, a random 96-bit nonce per record, under a key derived per purpose and book from the named key of the
-//! file: random nonces are safe for 2^32 records *per derived key*, which no single merchant reaches. The record's
-//! identity (version, purpose, book, id) is the associated data, so a row moved to another place does not open.
+//! Envelope encryption: each card is sealed (AES-256-GCM) by a data key of its own, and the data key is wrapped by a
+//! key-encryption key that a [`Kms`] keeps. The subject of a data key is the card, because a card is what a person may ask
+//! us to forget: shredding one touches no other, and a data key that leaks opens one card. Small secrets (of webhook
+//! endpoints) are read all the time and by the hundred, so they share a few data keys, held in memory once unwrapped. The
+//! record's identity (version, purpose, book, id) is the associated data at both levels: nothing opens in another place.
 
+mod aead;
 mod card;
+mod keeper;
 mod keys;
+mod kms;
 mod tokens;
 
 pub use card::{Brand, Card, CardError, contains_card_number, mask};
+pub use keeper::{Keeper, KeeperError, KekStatus, Shred, Status};
 pub use keys::{Keys, KeysError};
+pub use kms::{FileKms, Kms, KmsError, Transit, TransitConfig};
 
 use crate::clock::Clock;
 use crate::id;
 use crate::payment::rows::CardFacts;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
+use aead::{Key, NONCE_LEN, fresh_key, fresh_nonce, hmac, open, seal};
+use arc_swap::ArcSwap;
 use deadpool_postgres::Pool;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
+use jiff::{SignedDuration, Timestamp};
+use kms::{Subject, Wrapped};
 use sha2::Sha256;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The vault of this process.
@@ -29,6 +41,11 @@ use zeroize::Zeroizing;
 pub struct Vault {
     pool: Pool,
     keys: Keys,
+    kms: Arc<dyn Kms>,
+    /// data keys of the small secrets, oldest first
+    secrets: Arc<ArcSwap<Vec<SecretKey>>>,
+    /// key-encryption keys whose row is there
+    known_keks: Arc<Mutex<HashSet<String>>>,
     /// keyed once: the key schedule costs half of a short HMAC
     pepper: Hmac<Sha256>,
     fingerprint: Hmac<Sha256>,
@@ -37,9 +54,7 @@ pub struct Vault {
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vault")
-            .field("keys", &self.keys)
-            .finish_non_exhaustive()
+        f.debug_struct("Vault").field("kms", &self.kms).finish_non_exhaustive()
     }
 }
 
@@ -49,9 +64,18 @@ pub enum VaultError {
     /// no such card in this book
     #[error("no such card")]
     Missing,
+    /// its data key was destroyed on purpose
+    #[error("this card was shredded")]
+    Shredded,
     /// sealed by a key that the file does not have
     #[error("sealed by key `{0}`, which is not in the key file")]
     UnknownKey(String),
+    /// the keeper of the key-encryption keys
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    /// [`Vault::load`] has not run
+    #[error("the keys of the vault's secrets are not loaded")]
+    NotLoaded,
     /// altered, moved from another place, or never ours
     #[error("a sealed record does not open")]
     Broken,
@@ -76,38 +100,90 @@ pub struct StoredCard {
 }
 
 impl Vault {
-    /// A vault over this pool (role `vault_app`) and these keys.
-    pub fn open(pool: Pool, keys: Keys, clock: Clock) -> Self {
+    /// A vault over this pool (role `vault_app`), these keys and this keeper. Hashes and cards work at once; small secrets
+    /// after [`Vault::load`].
+    pub fn open(pool: Pool, keys: Keys, kms: Arc<dyn Kms>, clock: Clock) -> Self {
         let (pepper, fingerprint) = (hmac(keys.pepper.as_ref()), hmac(keys.fingerprint.as_ref()));
         Self {
             pool,
             keys,
+            kms,
+            secrets: Arc::default(),
+            known_keks: Arc::default(),
             pepper,
             fingerprint,
             clock,
         }
     }
 
+    /// Reads the data keys of the small secrets, and makes the first one. To be repeated within [`SECRETS_REFRESH`]: a
+    /// rotation publishes a new key a while before anyone seals with it.
+    ///
+    /// # Errors
+    /// When the database or the keeper does not answer, or a key-encryption key is lost.
+    pub async fn load(&self) -> Result<(), VaultError> {
+        let client = self.pool.get().await?;
+        let mut rows = secret_rows(&client).await?;
+        if rows.is_empty() {
+            let (subject, key) = (Subject::secrets(), fresh_key()?);
+            let wrapped = self.wrap(&client, &subject, key).await?;
+            // Two processes may start at once: each makes one, and both keys are good.
+            insert_data_key(&client, &subject, &wrapped).await?;
+            rows = secret_rows(&client).await?;
+        }
+        let known = self.secrets.load();
+        if rows.iter().map(|row| &row.id).eq(known.iter().map(|key| &key.id)) {
+            return Ok(());
+        }
+        let wrapped: Vec<_> = rows
+            .iter()
+            .map(|row| (Subject::secrets_named(&row.id), row.wrapped.clone()))
+            .collect();
+        let keys = self.kms.unwrap(&wrapped).await?;
+        let loaded = rows.into_iter().zip(keys).map(|(row, key)| SecretKey {
+            id: row.id,
+            created_at: row.created_at,
+            key,
+        });
+        self.secrets.store(Arc::new(loaded.collect()));
+        Ok(())
+    }
+
     /// Seals and stores a card.
     ///
     /// # Errors
-    /// When the database does not answer or refuses; then nothing is stored.
+    /// When the database or the keeper does not answer or refuses; then nothing is stored.
     pub async fn store(&self, book_id: i64, card: &Card) -> Result<StoredCard, VaultError> {
         let vault_id = id::new(id::prefix::CARD);
         let mut plain = Zeroizing::new(Vec::with_capacity(48));
         plain.extend_from_slice(format!("{:02}{:04}", card.exp_month, card.exp_year).as_bytes());
         plain.extend_from_slice(card.number.as_bytes());
-        let (key_id, key) = self.keys.current();
-        let nonce = fresh_nonce()?;
-        let sealed = seal(key, CARD_PURPOSE, book_id, &vault_id, nonce, &plain)?;
+        let (key, nonce) = (fresh_key()?, fresh_nonce()?);
+        let sealed = seal(&key, CARD_PURPOSE, book_id, &vault_id, nonce, &plain)?;
         let client = self.pool.get().await?;
+        let subject = Subject {
+            book_id,
+            id: vault_id.clone(),
+        };
+        let wrapped = self.wrap(&client, &subject, key).await?;
         let statement = client
-            .prepare_cached("INSERT INTO vault.card (book_id, id, key_id, nonce, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+            .prepare_cached(
+                "WITH key AS (INSERT INTO vault.data_key (book_id, subject, kek, wrapped) VALUES ($1, $2, $3, $4))
+                 INSERT INTO vault.card (book_id, id, nonce, sealed, created_at) VALUES ($1, $2, $5, $6, $7)",
+            )
             .await?;
         client
             .execute(
                 &statement,
-                &[&book_id, &vault_id, &key_id, &&nonce[..], &sealed, &self.clock.now()],
+                &[
+                    &book_id,
+                    &vault_id,
+                    &wrapped.kek,
+                    &wrapped.bytes,
+                    &&nonce[..],
+                    &sealed,
+                    &self.clock.now(),
+                ],
             )
             .await?;
         Ok(StoredCard {
@@ -119,23 +195,48 @@ impl Vault {
     /// The card behind a reference: for a connector's request, and nothing else.
     ///
     /// # Errors
-    /// [`VaultError::Missing`] when this book has no such card; [`VaultError::Broken`] when the row was tampered with.
+    /// [`VaultError::Missing`] when this book has no such card, [`VaultError::Shredded`] when it was forgotten,
+    /// [`VaultError::Broken`] or [`VaultError::Kms`] when the row was tampered with or its key is lost.
     pub async fn reveal(&self, book_id: i64, vault_id: &str) -> Result<Card, VaultError> {
         let client = self.pool.get().await?;
+        // One statement, one snapshot: a rotation changes both rows at once.
         let statement = client
-            .prepare_cached("SELECT key_id, nonce, sealed FROM vault.card WHERE book_id = $1 AND id = $2")
+            .prepare_cached(
+                "SELECT c.key_id, c.nonce, c.sealed, c.shredded_at IS NOT NULL, k.kek, k.wrapped
+                 FROM vault.card c LEFT JOIN vault.data_key k ON k.book_id = c.book_id AND k.subject = c.id
+                 WHERE c.book_id = $1 AND c.id = $2",
+            )
             .await?;
         let row = client
             .query_opt(&statement, &[&book_id, &vault_id])
             .await?
             .ok_or(VaultError::Missing)?;
-        let (key_id, nonce, sealed): (&str, &[u8], &[u8]) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let key = self
-            .keys
-            .by_id(key_id)
-            .ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?;
-        let nonce = nonce.try_into().map_err(|_| VaultError::Broken)?;
-        let plain = open(key, CARD_PURPOSE, book_id, vault_id, nonce, sealed)?;
+        drop(client); // the keeper may be a network away
+        if row.try_get(3)? {
+            return Err(VaultError::Shredded);
+        }
+        let sealed = Sealed {
+            book_id,
+            id: vault_id.to_owned(),
+            key_id: row.try_get(0)?,
+            nonce: row.try_get(1)?,
+            sealed: row.try_get(2)?,
+        };
+        let plain = match row.try_get::<_, Option<String>>(4)? {
+            Some(kek) => {
+                let subject = Subject {
+                    book_id,
+                    id: vault_id.to_owned(),
+                };
+                let wrapped = Wrapped {
+                    kek,
+                    bytes: row.try_get(5)?,
+                };
+                let keys = self.kms.unwrap(&[(subject, wrapped)]).await?;
+                sealed.open(keys.first().ok_or(VaultError::Broken)?)?
+            }
+            None => sealed.open_directly(&self.keys)?,
+        };
         let text = std::str::from_utf8(&plain).map_err(|_| VaultError::Broken)?;
         let part = |range: std::ops::Range<usize>| {
             text.get(range)
@@ -205,253 +306,212 @@ impl Vault {
     /// and `id` say whose it is and must be the same to open it.
     ///
     /// # Errors
-    /// Only when there is no randomness.
+    /// Only when there is no randomness, or before [`Vault::load`].
     pub fn seal(&self, purpose: &str, id: &str, secret: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let (key_id, key) = self.keys.current();
-        let nonce = fresh_nonce()?;
-        let sealed = seal(key, purpose, 0, id, nonce, secret)?;
-        let mut record = Vec::with_capacity(2 + key_id.len() + NONCE_LEN + sealed.len());
-        // A key's id is at most 32 bytes.
-        record.extend_from_slice(&[VERSION, key_id.len() as u8]);
-        record.extend_from_slice(key_id.as_bytes());
-        record.extend_from_slice(&nonce);
-        record.extend_from_slice(&sealed);
-        Ok(record)
+        let keys = self.secrets.load();
+        let published = self.clock.now() - SECRETS_PUBLISHED;
+        let ripe = keys.iter().rev().find(|key| key.created_at <= published);
+        let key = ripe.or(keys.first()).ok_or(VaultError::NotLoaded)?;
+        key.seal(purpose, id, secret)
     }
 
     /// Opens what [`Vault::seal`] made.
     ///
     /// # Errors
-    /// When the record was altered, belongs elsewhere, or its key is not in the file.
+    /// When the record was altered, belongs elsewhere, or its key is not there.
     pub fn unseal(&self, purpose: &str, id: &str, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let [VERSION, key_id_length, rest @ ..] = record else {
-            return Err(VaultError::Broken);
-        };
-        let (key_id, rest) = rest
-            .split_at_checked(usize::from(*key_id_length))
-            .ok_or(VaultError::Broken)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().ok_or(VaultError::Broken)?;
-        let key_id = std::str::from_utf8(key_id).map_err(|_| VaultError::Broken)?;
-        let key = self
-            .keys
-            .by_id(key_id)
-            .ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?;
-        open(key, purpose, 0, id, *nonce, sealed)
+        let record = Record::parse(record)?;
+        match record.version {
+            DIRECT => record.open_directly(&self.keys, purpose, id),
+            _ => {
+                let keys = self.secrets.load();
+                let key = keys.iter().find(|key| key.id == record.key_id);
+                let key = key.ok_or_else(|| VaultError::UnknownKey(record.key_id.to_owned()))?;
+                open(&key.key, purpose, 0, id, record.nonce, record.sealed)
+            }
+        }
+    }
+
+    /// Wraps a data key, and makes sure that the database knows the key-encryption key.
+    async fn wrap(&self, client: &tokio_postgres::Client, subject: &Subject, key: Key) -> Result<Wrapped, VaultError> {
+        let wrapped = self.kms.wrap(&[(subject.clone(), key)]).await?;
+        let wrapped = wrapped.into_iter().next().ok_or(VaultError::Broken)?;
+        let known = |set: &HashSet<String>| set.contains(&wrapped.kek);
+        if !known(&self.known_keks.lock().unwrap_or_else(PoisonError::into_inner)) {
+            register_kek(client, self.kms.as_ref(), &wrapped.kek).await?;
+            let mut keks = self.known_keks.lock().unwrap_or_else(PoisonError::into_inner);
+            keks.insert(wrapped.kek.clone());
+        }
+        Ok(wrapped)
     }
 }
 
-fn seal(
-    key: &keys::Key,
-    purpose: &str,
-    book_id: i64,
-    id: &str,
+/// A data key of the small secrets.
+struct SecretKey {
+    id: String,
+    created_at: Timestamp,
+    key: Key,
+}
+
+impl SecretKey {
+    fn seal(&self, purpose: &str, id: &str, secret: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let nonce = fresh_nonce()?;
+        let sealed = seal(&self.key, purpose, 0, id, nonce, secret)?;
+        let mut record = Vec::with_capacity(2 + self.id.len() + NONCE_LEN + sealed.len());
+        // A key's id is a prefix and a UUID: far below 255 bytes.
+        record.extend_from_slice(&[ENVELOPE, self.id.len() as u8]);
+        record.extend_from_slice(self.id.as_bytes());
+        record.extend_from_slice(&nonce);
+        record.extend_from_slice(&sealed);
+        Ok(record)
+    }
+}
+
+/// A sealed small secret, taken apart.
+struct Record<'a> {
+    version: u8,
+    key_id: &'a str,
     nonce: [u8; NONCE_LEN],
-    plain: &[u8],
-) -> Result<Vec<u8>, VaultError> {
-    // Room for the tag at once: a buffer that grows while it holds the plain text would leave a copy behind.
-    let mut buffer = Zeroizing::new(Vec::with_capacity(plain.len() + AES_256_GCM.tag_len()));
-    buffer.extend_from_slice(plain);
-    derived(key, purpose, book_id)
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(identity(purpose, book_id, id)),
-            &mut *buffer,
-        )
-        .map_err(|_| VaultError::Broken)?;
-    Ok(std::mem::take(&mut *buffer))
+    sealed: &'a [u8],
 }
 
-fn open(
-    key: &keys::Key,
-    purpose: &str,
+impl<'a> Record<'a> {
+    fn parse(record: &'a [u8]) -> Result<Self, VaultError> {
+        let [version @ (DIRECT | ENVELOPE), length, rest @ ..] = record else {
+            return Err(VaultError::Broken);
+        };
+        let (key_id, rest) = rest.split_at_checked(usize::from(*length)).ok_or(VaultError::Broken)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>().ok_or(VaultError::Broken)?;
+        Ok(Self {
+            version: *version,
+            key_id: std::str::from_utf8(key_id).map_err(|_| VaultError::Broken)?,
+            nonce: *nonce,
+            sealed,
+        })
+    }
+
+    /// Sealed by a key of the file itself, as it was before there were data keys.
+    fn open_directly(&self, keys: &Keys, purpose: &str, id: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let key = keys.by_id(self.key_id);
+        let key = key.ok_or_else(|| VaultError::UnknownKey(self.key_id.to_owned()))?;
+        open(key, purpose, 0, id, self.nonce, self.sealed)
+    }
+}
+
+/// A card's row.
+struct Sealed {
     book_id: i64,
-    id: &str,
-    nonce: [u8; NONCE_LEN],
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let mut buffer = Zeroizing::new(sealed.to_vec());
-    let length = derived(key, purpose, book_id)
-        .open_in_place(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(identity(purpose, book_id, id)),
-            &mut buffer,
+    id: String,
+    key_id: Option<String>,
+    nonce: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Sealed {
+    fn open(&self, key: &Key) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let nonce = self.nonce.as_slice().try_into().map_err(|_| VaultError::Broken)?;
+        open(key, CARD_PURPOSE, self.book_id, &self.id, nonce, &self.sealed)
+    }
+
+    /// Sealed by a key of the file itself, as it was before there were data keys.
+    fn open_directly(&self, keys: &Keys) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let key_id = self.key_id.as_deref().ok_or(VaultError::Broken)?;
+        self.open(
+            keys.by_id(key_id)
+                .ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))?,
         )
-        .map_err(|_| VaultError::Broken)?
-        .len();
-    buffer.truncate(length);
-    Ok(buffer)
+    }
 }
 
-/// The key for one purpose in one book: HMAC-SHA-256 as the derivation function of NIST SP 800-108.
-fn derived(key: &keys::Key, purpose: &str, book_id: i64) -> LessSafeKey {
-    let mut mac: Hmac<Sha256> = hmac(key.as_ref());
-    mac.update(&identity(purpose, book_id, ""));
-    let derived: Zeroizing<[u8; 32]> = Zeroizing::new(mac.finalize().into_bytes().into());
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, derived.as_ref()).expect("an AES-256 key has 32 bytes"))
+impl Subject {
+    /// A new data key for small secrets.
+    fn secrets() -> Self {
+        Self::secrets_named(&format!("{SECRETS_PREFIX}{}", uuid::Uuid::now_v7().simple()))
+    }
+
+    fn secrets_named(id: &str) -> Self {
+        Self {
+            book_id: 0,
+            id: id.to_owned(),
+        }
+    }
 }
 
-/// What a record is, without ambiguity: every part but the last has a length.
-fn identity(purpose: &str, book_id: i64, id: &str) -> Vec<u8> {
-    let mut identity = Vec::with_capacity(17 + purpose.len() + id.len());
-    identity.push(VERSION);
-    identity.extend_from_slice(&(purpose.len() as u64).to_be_bytes());
-    identity.extend_from_slice(purpose.as_bytes());
-    identity.extend_from_slice(&book_id.to_be_bytes());
-    identity.extend_from_slice(id.as_bytes());
-    identity
+struct SecretRow {
+    id: String,
+    wrapped: Wrapped,
+    created_at: Timestamp,
 }
 
-fn fresh_nonce() -> Result<[u8; NONCE_LEN], VaultError> {
-    let mut nonce = [0; NONCE_LEN];
-    rand::fill(&mut nonce).map_err(|_| VaultError::Randomness)?;
-    Ok(nonce)
+/// The data keys of the small secrets, oldest first.
+async fn secret_rows(client: &tokio_postgres::Client) -> Result<Vec<SecretRow>, VaultError> {
+    let rows = client
+        .query(
+            "SELECT subject, kek, wrapped, created_at FROM vault.data_key WHERE book_id = 0 ORDER BY subject",
+            &[],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SecretRow {
+                id: row.try_get(0)?,
+                wrapped: Wrapped {
+                    kek: row.try_get(1)?,
+                    bytes: row.try_get(2)?,
+                },
+                created_at: row.try_get(3)?,
+            })
+        })
+        .collect()
 }
 
-fn hmac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+async fn insert_data_key(
+    client: &tokio_postgres::Client,
+    subject: &Subject,
+    wrapped: &Wrapped,
+) -> Result<(), VaultError> {
+    client
+        .execute(
+            "INSERT INTO vault.data_key (book_id, subject, kek, wrapped) VALUES ($1, $2, $3, $4)",
+            &[&subject.book_id, &subject.id, &wrapped.kek, &wrapped.bytes],
+        )
+        .await?;
+    Ok(())
 }
 
-const VERSION: u8 = 1;
+/// Makes the row of a key-encryption key, with its proof: a constant that only this key unwraps.
+async fn register_kek(client: &tokio_postgres::Client, kms: &dyn Kms, kek: &str) -> Result<(), VaultError> {
+    let there = client
+        .query_opt("SELECT 1 FROM vault.kek WHERE id = $1", &[&kek])
+        .await?;
+    if there.is_some() {
+        return Ok(());
+    }
+    let proof = kms.wrap(&[(proof_subject(), Key::default())]).await?;
+    let proof = proof.first().ok_or(VaultError::Broken)?;
+    client
+        .execute(
+            "INSERT INTO vault.kek (id, proof) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&proof.kek, &proof.bytes],
+        )
+        .await?;
+    Ok(())
+}
+
+fn proof_subject() -> Subject {
+    Subject::secrets_named("proof")
+}
+
+/// How often [`Vault::load`] is to be repeated.
+pub const SECRETS_REFRESH: Duration = Duration::from_secs(2);
+/// A new key for secrets is used this long after it was published: every process has read it by then.
+const SECRETS_PUBLISHED: SignedDuration = SignedDuration::from_secs(6);
+const SECRETS_PREFIX: &str = "secrets:";
+/// First byte of a small secret sealed by a key of the file itself, or by a data key.
+const DIRECT: u8 = 1;
+const ENVELOPE: u8 = 2;
 const CARD_PURPOSE: &str = "card";
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_postgres::{Postgres, TempDir};
-    use proptest::prelude::*;
-
-    fn keys(name: &str) -> Keys {
-        let dir = TempDir::new(name);
-        Keys::from_file_or_create(&dir.path().join("vault.keys")).unwrap()
-    }
-
-    /// A vault whose database is never asked.
-    fn offline(name: &str) -> Vault {
-        let manager = deadpool_postgres::Manager::new(tokio_postgres::Config::new(), tokio_postgres::NoTls);
-        Vault::open(Pool::builder(manager).build().unwrap(), keys(name), Clock::default())
-    }
-
-    fn card(number: &str) -> Card {
-        Card::parse(number, 12, 2040, Some("123"), Clock::default().now()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_stored_card_opens_in_its_place_alone() {
-        let server = Postgres::start("vault").await;
-        let vault = Vault::open(server.pool("vault_app"), keys("vault-keys"), Clock::default());
-        let stored = vault.store(7, &card("4242424242424242")).await.unwrap();
-        assert_eq!(id::kind(&stored.vault_id), Some("card"));
-        assert_eq!(
-            (
-                stored.facts.bin.as_str(),
-                stored.facts.last4.as_str(),
-                stored.facts.funding.as_str()
-            ),
-            ("424242", "4242", "credit")
-        );
-        let revealed = vault.reveal(7, &stored.vault_id).await.unwrap();
-        assert_eq!(
-            (revealed.number().as_str(), revealed.expiry()),
-            ("4242424242424242", (12, 2040))
-        );
-        assert!(matches!(
-            vault.reveal(8, &stored.vault_id).await,
-            Err(VaultError::Missing)
-        ));
-
-        // The owner of the database moves the row to another book, then alters it: neither opens.
-        let owner = server.pool("postgres").get().await.unwrap();
-        owner
-            .execute(
-                "INSERT INTO vault.card SELECT 8, id, key_id, nonce, sealed, created_at FROM vault.card",
-                &[],
-            )
-            .await
-            .unwrap();
-        assert!(matches!(
-            vault.reveal(8, &stored.vault_id).await,
-            Err(VaultError::Broken)
-        ));
-        owner
-            .execute(
-                "UPDATE vault.card SET sealed = set_byte(sealed, 3, get_byte(sealed, 3) # 1) WHERE book_id = 7",
-                &[],
-            )
-            .await
-            .unwrap();
-        assert!(matches!(
-            vault.reveal(7, &stored.vault_id).await,
-            Err(VaultError::Broken)
-        ));
-        owner
-            .execute("UPDATE vault.card SET key_id = 'k0' WHERE book_id = 7", &[])
-            .await
-            .unwrap();
-        assert!(matches!(
-            vault.reveal(7, &stored.vault_id).await,
-            Err(VaultError::UnknownKey(_))
-        ));
-
-        // The row shows nothing of the number, and the role can neither change nor remove it, nor look outside.
-        let row: String = owner
-            .query_one("SELECT t::text FROM vault.card t WHERE book_id = 8", &[])
-            .await
-            .unwrap()
-            .get(0);
-        assert!(!row.contains(&hex::encode("4242424242424242")) && !contains_card_number(&row));
-        let own = server.pool("vault_app").get().await.unwrap();
-        for forbidden in [
-            "UPDATE vault.card SET key_id = ''",
-            "DELETE FROM vault.card",
-            "SELECT * FROM gateway.payment",
-        ] {
-            let refused = own.batch_execute(forbidden).await.unwrap_err();
-            assert_eq!(refused.code().map(|c| c.code()), Some("42501"), "{forbidden}");
-        }
-    }
-
-    #[test]
-    fn fingerprints_are_of_the_number_alone() {
-        let vault = offline("fingerprint");
-        let typed = vault.facts(&Card::parse("5555 5555 5555 4444", 1, 2031, None, Clock::default().now()).unwrap());
-        let token = vault.test_card("pm_card_mastercard").unwrap();
-        assert_eq!((typed.fingerprint.len(), &typed.fingerprint), (16, &token.fingerprint));
-        assert_eq!(
-            (token.brand.as_str(), token.bin.as_str(), token.last4.as_str()),
-            ("mastercard", "555555", "4444")
-        );
-        assert_ne!(typed.fingerprint, vault.fingerprint("4242424242424242"));
-        assert_ne!(
-            typed.fingerprint,
-            offline("fingerprint-other").fingerprint("5555555555554444")
-        );
-        assert!(vault.test_card("pm_0123").is_none());
-    }
-
-    #[test]
-    fn key_hashes_depend_on_key_and_pepper() {
-        let vault = offline("pepper");
-        assert_eq!(vault.hash_key("sk_a"), vault.hash_key("sk_a"));
-        assert_ne!(vault.hash_key("sk_a"), vault.hash_key("sk_b"));
-        assert_ne!(vault.hash_key("sk_a"), offline("pepper-other").hash_key("sk_a"));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn small_secrets_open_where_they_were_sealed(secret in proptest::collection::vec(any::<u8>(), 0..64), at in any::<proptest::sample::Index>(), flip in 1u8..) {
-            let vault = offline("seal");
-            let mut record = vault.seal("webhook", "we_1", &secret).unwrap();
-            let opened = vault.unseal("webhook", "we_1", &record).unwrap();
-            prop_assert_eq!(&*opened, &secret);
-            prop_assert!(vault.unseal("webhook", "we_2", &record).is_err());
-            prop_assert!(vault.unseal("webhoo", "kwe_1", &record).is_err());
-            prop_assert_ne!(&record, &vault.seal("webhook", "we_1", &secret).unwrap());
-            let at = at.index(record.len());
-            record[at] ^= flip;
-            prop_assert!(vault.unseal("webhook", "we_1", &record).is_err());
-            prop_assert!(vault.unseal("webhook", "we_1", &record[..at]).is_err());
-        }
-    }
-}
+mod tests;

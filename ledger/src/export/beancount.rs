@@ -24,6 +24,16 @@ pub(super) async fn write(mut source: Source<'_>, out: &mut impl Write) -> Resul
             writeln!(out, "  title: \"{}\"", a.account.chart().title())?;
         }
     }
+    for book in source.carried().await?.chunk_by(|a, b| a.book == b.book) {
+        for (pending, flag) in [(false, '*'), (true, '!')] {
+            writeln!(out, "\n{first} {flag} \"carried forward\" \"\"")?;
+            for a in book {
+                let net = Decimal(a.net(pending), a.account.currency());
+                let currency = a.account.currency().as_str().to_uppercase();
+                writeln!(out, "  {}  {net} {currency}", name(a.book, &a.account, pending))?;
+            }
+        }
+    }
     let mut n = 0;
     while let Some(page) = source.next_page().await? {
         for j in &page {

@@ -7,11 +7,15 @@ use super::ExportError;
 use super::rows::{Booked, Source};
 use crate::chart::AccountType;
 use crate::money::Decimal;
-use crate::{AccountName, Currency};
+use crate::{AccountName, Currency, JournalCode};
+
+// Descriptions besides the codes of journals. All are declared as payees, so that `check payees` finds a forged one.
+const CARRIED: &str = "carried forward from detached months";
+const CLOSING: &str = "closing balances by the counters";
 
 pub(super) async fn write(mut source: Source<'_>, out: &mut impl Write) -> Result<u64, ExportError> {
     let accounts = source.accounts().await?;
-    let Some((_, last)) = source.days().await? else {
+    let Some((first, last)) = source.days().await? else {
         source.close().await?;
         return Ok(0);
     };
@@ -24,11 +28,24 @@ pub(super) async fn write(mut source: Source<'_>, out: &mut impl Write) -> Resul
             amount(i128::from(1000 * 10_i64.pow(currency.exponent().into())), currency)
         )?;
     }
+    for code in JournalCode::ALL {
+        writeln!(out, "payee {code}  ; {}", code.title())?;
+    }
+    writeln!(out, "payee {CARRIED}\npayee {CLOSING}")?;
     for a in &accounts {
         let name = name(&a.book_code, &a.account);
         // Two spaces end the name.
         writeln!(out, "account {name}  ; type:{}", type_letter(&a.account))?;
         writeln!(out, "account {name}:pending")?;
+    }
+    for book in source.carried().await?.chunk_by(|a, b| a.book == b.book) {
+        for (pending, flag, suffix) in [(false, '*', ""), (true, '!', ":pending")] {
+            writeln!(out, "\n{first} {flag} {CARRIED}")?;
+            for a in book {
+                let net = amount(a.net(pending), a.account.currency());
+                writeln!(out, "    {}{suffix}  {net}", name(&a.book_code, &a.account))?;
+            }
+        }
     }
     let mut n = 0;
     while let Some(page) = source.next_page().await? {
@@ -38,7 +55,7 @@ pub(super) async fn write(mut source: Source<'_>, out: &mut impl Write) -> Resul
             transaction(out, j, true)?;
         }
     }
-    writeln!(out, "\n{last} * closing balances by the counters")?;
+    writeln!(out, "\n{last} * {CLOSING}")?;
     for a in &accounts {
         let (name, currency) = (name(&a.book_code, &a.account), a.account.currency());
         let zero = amount(0, currency);

@@ -81,6 +81,15 @@ impl<'a> Source<'a> {
         rows.iter().map(stored).collect()
     }
 
+    /// What the detached months added up to, by book and account; empty when none was detached.
+    pub async fn carried(&self) -> Result<Vec<Stored>, tokio_postgres::Error> {
+        let rows = self
+            .tx
+            .query_typed(CARRIED, &[(&self.options.book.map(|b| b.0), Type::INT8)])
+            .await?;
+        rows.iter().map(stored).collect()
+    }
+
     /// First and last day on which something happened.
     pub async fn days(&self) -> Result<Option<(Date, Date)>, tokio_postgres::Error> {
         let row = self
@@ -203,5 +212,18 @@ const ACCOUNTS: &str = "
     WHERE $1 IS NULL OR a.book_id = $1
     ORDER BY a.book_id, a.account";
 
+const CARRIED: &str = "
+    SELECT c.book_id, c.account, b.code AS book_code,
+           sum(c.debits_pending)::bigint AS debits_pending, sum(c.debits_posted)::bigint AS debits_posted,
+           sum(c.credits_pending)::bigint AS credits_pending, sum(c.credits_posted)::bigint AS credits_posted
+    FROM ledger.carried c JOIN ledger.book b USING (book_id)
+    WHERE $1 IS NULL OR c.book_id = $1
+    GROUP BY c.book_id, c.account, b.code ORDER BY c.book_id, c.account";
+
+// Where nothing but carried sums is left, the day after the last detached month.
 const DAYS: &str = "
-    SELECT min(effective_at), max(effective_at) FROM ledger.journal WHERE $1 IS NULL OR book_id = $1";
+    SELECT coalesce(min(j.effective_at), c.day), coalesce(max(j.effective_at), c.day)
+    FROM (SELECT (max(month) + interval '1 month') AT TIME ZONE 'UTC' AS day FROM ledger.carried
+          WHERE $1 IS NULL OR book_id = $1) AS c
+    LEFT JOIN ledger.journal j ON $1 IS NULL OR j.book_id = $1
+    GROUP BY c.day";

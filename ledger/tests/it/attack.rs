@@ -1,9 +1,11 @@
 //! What the database refuses to those who go around the Rust code: the serving role, the owner and the superuser.
 
+use jiff::Timestamp;
+use ledger::JournalCode;
 use tokio_postgres::Client;
 
 use crate::postgres::Database;
-use crate::{assert_proven, book, capture};
+use crate::{assert_proven, book, capture, draft, pending, receivable};
 
 /// SQLSTATE and, for a violated constraint, its name.
 async fn refused(client: &Client, sql: &str) -> String {
@@ -19,7 +21,18 @@ async fn booked() -> (Database, i64) {
     let db = Database::new().await;
     let client = db.connect().await;
     let book = book(&client, "acct_1").await;
-    ledger::post::post(&client, &[&capture(book, 1000, 29)]).await.unwrap();
+    let expires = Timestamp::from_second(1_800_000_000).unwrap();
+    let held = draft(book, JournalCode::J01)
+        .hold(receivable(), pending(), 50, expires)
+        .balance()
+        .unwrap();
+    let part = draft(book, JournalCode::J02)
+        .consume(held.id(), receivable(), pending(), 10, None)
+        .balance()
+        .unwrap();
+    ledger::post::post(&client, &[&capture(book, 1000, 29), &held, &part])
+        .await
+        .unwrap();
     (db, book.0)
 }
 
@@ -105,6 +118,9 @@ async fn history_cannot_be_changed_by_anyone() {
             "UPDATE ledger.account SET overdraft = true WHERE account = '2010.usd'",
             "UPDATE ledger.account SET book_id = book_id + 1",
             "UPDATE ledger.account SET normal_side = 'D' WHERE account = '4010.usd'",
+            "UPDATE ledger.hold SET amount = amount + 1",
+            "UPDATE ledger.hold SET remaining = amount",
+            "UPDATE ledger.hold SET expires_at = now()",
             "UPDATE ledger.currency SET exponent = 0",
         ] {
             assert_eq!(refused(&client, sql).await, "LG007", "{role}: {sql}");

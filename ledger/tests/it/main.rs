@@ -5,6 +5,7 @@ mod group;
 mod hold;
 mod manual;
 mod model;
+mod partition;
 mod period;
 mod postgres;
 mod posting;
@@ -12,6 +13,7 @@ mod receipt;
 mod reference;
 mod reports;
 mod reverse;
+mod seal;
 mod statement;
 
 use jiff::Timestamp;

@@ -14,7 +14,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Statement};
 use uuid::Uuid;
 
-use super::{Merchant, connect};
+use super::{Merchant, connect, peer};
 
 /// How payments are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub enum Way {
     Call,
     /// Group commit with this many writers.
     Group(usize),
+    /// The payment's row alone.
+    Insert,
+    /// Another ledger.
+    Peer,
 }
 
 impl Way {
@@ -41,11 +45,10 @@ impl Way {
 
     pub async fn start(self, config: &Config, pool: usize) -> anyhow::Result<Payer> {
         Ok(match self {
-            Way::Naive => {
-                let pool = Pool::new(config, pool).await?;
-                Payer::Naive(pool)
-            }
+            Way::Naive => Payer::Naive(Pool::new(config, pool).await?),
             Way::Call => Payer::Call(Pool::new(config, pool).await?),
+            Way::Insert => Payer::Insert(Pool::new(config, pool).await?),
+            Way::Peer => Payer::Peer(Pool::new(config, pool).await?),
             Way::Group(writers) => {
                 let options = Options {
                     writers,
@@ -63,6 +66,8 @@ impl fmt::Display for Way {
             Way::Naive => f.write_str("naive"),
             Way::Call => f.write_str("call"),
             Way::Group(writers) => write!(f, "group-{writers}"),
+            Way::Insert => f.write_str("insert"),
+            Way::Peer => f.write_str("peer"),
         }
     }
 }
@@ -74,9 +79,10 @@ impl FromStr for Way {
         Ok(match s {
             "naive" => Way::Naive,
             "call" => Way::Call,
+            "insert" => Way::Insert,
             _ => match s.strip_prefix("group-").map(str::parse) {
                 Some(Ok(writers)) => Way::Group(writers),
-                _ => bail!("naive, call or group-N"),
+                _ => bail!("naive, call, insert or group-N"),
             },
         })
     }
@@ -84,9 +90,11 @@ impl FromStr for Way {
 
 /// A way, connected.
 pub enum Payer {
-    Naive(Pool),
-    Call(Pool),
+    Naive(Pool<Connection>),
+    Call(Pool<Connection>),
     Group(GroupCommitter<Payments>),
+    Insert(Pool<Connection>),
+    Peer(Pool<peer::Connection>),
 }
 
 /// What every way writes.
@@ -98,7 +106,7 @@ pub struct Payment {
 
 impl Payment {
     fn new(to: &Merchant, amount: i64) -> anyhow::Result<Payment> {
-        let fee = amount / 50 + 1;
+        let fee = fee_of(amount);
         let journal = Draft::new(to.book, JournalCode::J03, Timestamp::now())
             .id(Uuid::now_v7())
             .debit(to.receivable.clone(), amount)
@@ -113,15 +121,27 @@ impl Payment {
     }
 }
 
+fn fee_of(amount: i64) -> i64 {
+    amount / 50 + 1
+}
+
 impl Payer {
     /// One payment; returns after its commit.
     pub async fn pay(&self, to: &Merchant, amount: i64) -> anyhow::Result<()> {
-        let payment = Payment::new(to, amount)?;
+        let payment = || Payment::new(to, amount);
         match self {
-            Payer::Naive(pool) => pool.with(async |c| c.naive(&payment).await).await,
-            Payer::Call(pool) => pool.with(async |c| c.call(&payment).await).await,
+            Payer::Naive(pool) => pool.with(async |c| c.naive(&payment()?).await).await,
+            Payer::Call(pool) => pool.with(async |c| c.call(&payment()?).await).await,
+            Payer::Insert(pool) => pool.with(async |c| c.insert(&payment()?).await).await,
+            Payer::Peer(pool) => {
+                let accounts = to.peer.as_ref().context("the peer has accounts for every merchant")?;
+                pool.with(async |c| c.pay(accounts, amount, fee_of(amount)).await).await
+            }
             Payer::Group(committer) => {
-                ensure!(committer.submit(payment).await?, "a fresh key was taken for a used one");
+                ensure!(
+                    committer.submit(payment()?).await?,
+                    "a fresh key was taken for a used one"
+                );
                 Ok(())
             }
         }
@@ -218,16 +238,16 @@ fn columns(payments: &[Payment]) -> Columns<'_> {
 }
 
 /// Connections lent out one at a time.
-pub struct Pool {
-    idle: Mutex<mpsc::Receiver<Connection>>,
-    back: mpsc::Sender<Connection>,
+pub struct Pool<C> {
+    idle: Mutex<mpsc::Receiver<C>>,
+    back: mpsc::Sender<C>,
 }
 
-impl Pool {
-    async fn new(config: &Config, size: usize) -> anyhow::Result<Pool> {
+impl<C: Connect> Pool<C> {
+    async fn new(config: &Config, size: usize) -> anyhow::Result<Pool<C>> {
         let (back, idle) = mpsc::channel(size.max(1));
         for _ in 0..size.max(1) {
-            back.try_send(Connection::new(config).await?)
+            back.try_send(C::connect(config).await?)
                 .ok()
                 .context("the pool has room for all")?;
         }
@@ -237,7 +257,7 @@ impl Pool {
         })
     }
 
-    async fn with(&self, work: impl AsyncFnOnce(&mut Connection) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    async fn with(&self, work: impl AsyncFnOnce(&mut C) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let mut connection = self
             .idle
             .lock()
@@ -251,6 +271,23 @@ impl Pool {
             .ok()
             .context("the pool has room for all")?;
         outcome
+    }
+}
+
+/// What a pool lends.
+pub trait Connect: Sized {
+    fn connect(config: &Config) -> impl Future<Output = Result<Self, tokio_postgres::Error>> + Send;
+}
+
+impl Connect for Connection {
+    async fn connect(config: &Config) -> Result<Self, tokio_postgres::Error> {
+        Connection::new(config).await
+    }
+}
+
+impl Connect for peer::Connection {
+    async fn connect(config: &Config) -> Result<Self, tokio_postgres::Error> {
+        peer::Connection::new(config).await
     }
 }
 
@@ -277,6 +314,15 @@ impl Connection {
 
     async fn call(&mut self, payment: &Payment) -> anyhow::Result<()> {
         Ok(pay(&self.client, std::slice::from_ref(payment)).await?)
+    }
+
+    /// One row, one commit.
+    async fn insert(&mut self, payment: &Payment) -> anyhow::Result<()> {
+        let j = &payment.journal;
+        let values: [&(dyn ToSql + Sync); 4] = [&j.book().0, &j.id(), &&payment.key[..], &payment.amount];
+        let inserted = self.client.execute(&self.payment, &values).await?;
+        ensure!(inserted == 1, "a fresh key was taken for a used one");
+        Ok(())
     }
 
     /// Eight round trips: begin, payment, lock, journal, three counters, commit.

@@ -42,6 +42,7 @@ async fn world() -> (Stripe, Callbacks, TempDir) {
         webhook_url: Some(webhook_url),
         webhook_secret: Some("whsec_old".to_owned()),
         webhook_ca: None,
+        webhook_events: Vec::new(),
         dispute_delay_ms: 10,
         refund_delay_ms: 10,
         seed: 0,

@@ -641,6 +641,7 @@ async fn reports() {
         network_reason_code: Some("10.4".into()),
         due_by: Some(1_795_000_000),
         fee: 1500,
+        withdrawals: 1,
         is_charge_refundable: false,
     };
     for (kind, expected_kind) in [

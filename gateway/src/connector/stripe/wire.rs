@@ -166,6 +166,7 @@ impl From<Dispute> for AcquirerDispute {
     fn from(dispute: Dispute) -> Self {
         // The fee comes with the withdrawal; a reinstatement may list it again with the other sign.
         let withdrawals = dispute.balance_transactions.iter().filter(|t| t.amount < 0);
+        let taken = withdrawals.clone().count();
         let fee = withdrawals.fold(0i64, |sum, t| sum.saturating_add(t.fee.max(0)));
         Self {
             acquirer_id: dispute.id,
@@ -179,6 +180,7 @@ impl From<Dispute> for AcquirerDispute {
             network_reason_code: dispute.network_reason_code,
             due_by: dispute.evidence_details.and_then(|details| details.due_by),
             fee,
+            withdrawals: taken,
             is_charge_refundable: dispute.is_charge_refundable,
         }
     }

@@ -115,6 +115,7 @@ fn fact(kind: Kind, status: Status) -> Fact {
         } else {
             0
         },
+        withdrawals: 1,
     }
 }
 

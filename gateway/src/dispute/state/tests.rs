@@ -23,6 +23,7 @@ fn fact(kind: Kind, status: Status) -> Fact {
         status,
         amount: AMOUNT,
         fee: FEE,
+        withdrawals: 1,
     }
 }
 
@@ -310,6 +311,20 @@ fn amounts_that_moved_are_never_adjusted() {
             reported: AMOUNT - 1,
         };
         assert_eq!(apply(Some(&taken), &other), Err(refused));
+    }
+    let again = Fact {
+        withdrawals: 2,
+        ..fact(Kind::FundsWithdrawn, Status::NeedsResponse)
+    };
+    let back = apply(Some(&taken), &fact(Kind::FundsReinstated, Status::Won))
+        .unwrap()
+        .standing;
+    for known in [None, Some(&taken), Some(&back)] {
+        assert_eq!(
+            apply(known, &again),
+            Err(Rejection::TakenAgain),
+            "a second chargeback is not a repeat"
+        );
     }
     for (amount, fee) in [(0, 0), (-5, 0), (5, -1)] {
         let wrong = Fact {

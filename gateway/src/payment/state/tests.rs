@@ -74,6 +74,10 @@ fn facts() -> Vec<Fact> {
         Fact::RefundFailed { amount: 100 },
         Fact::ChargebackTaken { amount: 100 },
         Fact::ChargebackReturned { amount: 100 },
+        Fact::Amended(Amendment {
+            amount: Some(900),
+            ..Amendment::default()
+        }),
     ]
 }
 
@@ -81,14 +85,14 @@ fn facts() -> Vec<Fact> {
 #[test]
 fn each_state_accepts_its_facts_and_no_other() {
     let table: &[(&str, Payment, &[usize])] = &[
-        ("requires_confirmation", payment(), &[0, 11]),
+        ("requires_confirmation", payment(), &[0, 11, 16]),
         (
             "requires_payment_method",
             Payment {
                 status: Status::RequiresPaymentMethod,
                 ..payment()
             },
-            &[0, 11],
+            &[0, 11, 16],
         ),
         (
             "requires_action",

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::test_postgres::{Postgres, TempDir};
-use crate::vault::Keys;
+use crate::vault::{FileKms, Keys};
 use crate::webhook::seal_secrets;
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -64,9 +64,12 @@ impl World {
     async fn new(name: &str) -> Self {
         let server = Postgres::start(name).await;
         let dir = TempDir::new("deliver-keys");
-        let keys = Keys::from_file_or_create(&dir.path().join("vault.keys")).unwrap();
+        let key_file = dir.path().join("vault.keys");
+        let keys = Keys::from_file_or_create(&key_file).unwrap();
+        let kms = Arc::new(FileKms::open(&key_file).unwrap());
         let clock = Clock::default();
-        let vault = Arc::new(Vault::open(server.pool("vault_app"), keys, clock.clone()));
+        let vault = Arc::new(Vault::open(server.pool("vault_app"), keys, kms, clock.clone()));
+        vault.load().await.unwrap();
         Self {
             server,
             vault,

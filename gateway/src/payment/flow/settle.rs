@@ -1,0 +1,498 @@
+//! What the acquirer's answer to a step means: commit B, with transition, journals, events and the stored answer in one.
+//!
+//! The caller that began the step and the sweep may both come here, in any order and more than once: whoever is second
+//! finds it settled. It must never call the acquirer, but to reverse what was approved too late.
+
+use super::{RETRIES, answer, answer_with, books, load, load_charge};
+use crate::api::error::ApiError;
+use crate::call::{Answer, Call};
+use crate::commit::{Refused, Request, Unit};
+use crate::connector::{Approval, Decline, Failure, Found};
+use crate::payment::accounting::Books;
+use crate::payment::rows::*;
+use crate::payment::state::{self, Fact};
+use crate::payment::{review, store, sweep};
+use crate::{id, wire};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// How long an authorization holds before it expires, in days: the card networks' usual seven.
+pub const AUTHORIZATION_DAYS: i64 = 7;
+
+/// Who waits for the outcome of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// the request that began it
+    Caller,
+    /// the sweep: the request that began it may be gone, its answer is still owed
+    Sweep,
+}
+
+/// Writes what came of an authorization: commit B. Safe to call twice: whoever is second finds it settled.
+pub async fn settle_authorization(
+    call: &Call,
+    mut payment: Payment,
+    mut charge: Charge,
+    outcome: Result<Approval, Failure>,
+    asker: Asker,
+) -> Result<Answer, ApiError> {
+    for _ in 0..RETRIES {
+        if !matches!(charge.status, ChargeStatus::Pending | ChargeStatus::Unknown) {
+            return settled_answer(call, &payment, asker).await;
+        }
+        let owed = owed(call, &charge, asker);
+        let (unit, answer) = match &outcome {
+            Ok(approval) => approved(call, &payment, &charge, approval).await?,
+            Err(Failure::Unknown(reason)) => {
+                tracing::warn!(charge = charge.id, reason, "outcome unknown");
+                unknown(call, &payment, &charge).await?
+            }
+            Err(failure) => {
+                let decline = match failure {
+                    Failure::Declined(decline) => decline.clone(),
+                    _ => unreachable_acquirer(),
+                };
+                let (mut next, mut failed) = declined(&payment, &charge, &decline)?;
+                if asker == Asker::Sweep && decline.acquirer_id.is_none() {
+                    failed.check_at = Some(call.app.clock.now() + sweep::WATCH_LATE_FOR);
+                }
+                let method = load_method(call, &charge.payment_method_id).await?;
+                let unit = Unit::new(call.book_id()).update(&mut next).update(&mut failed);
+                let (answer, events) = decline_answer(call, &next, &failed, &method, &decline);
+                (events.iter().fold(unit, |unit, event| unit.insert(event)), answer)
+            }
+        };
+        let unit = match owed {
+            Some(request) => unit.answer(&request.answered(&payment.id, &answer)),
+            None => unit,
+        };
+        match call.app.commit(unit).await {
+            Ok(()) => return Ok(answer),
+            Err(Refused::Conflict { .. } | Refused::KeyTaken) => {
+                payment = load(call, &payment.id).await?;
+                charge = load_charge(call, &charge.id).await?;
+            }
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+async fn approved(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    approval: &Approval,
+) -> Result<(Unit, Answer), ApiError> {
+    let mut charge = charge.clone();
+    charge.status = ChargeStatus::Succeeded;
+    settle(&mut charge);
+    charge.acquirer_id = Some(approval.acquirer_id.clone());
+    charge.acquirer_reference.clone_from(&approval.acquirer_reference);
+    let review = (charge.risk.decision == "review").then(|| Review {
+        book_id: charge.book_id,
+        id: id::new(id::prefix::REVIEW),
+        version: 1,
+        payment_id: payment.id.clone(),
+        charge_id: charge.id.clone(),
+        open: true,
+        reason: "rule".into(),
+        closed_reason: None,
+        created_at: call.app.clock.now(),
+    });
+    let fact = Fact::Approved {
+        captured: approval.captured,
+        review_id: review.as_ref().map(|r| r.id.clone()),
+    };
+    let mut next = state::apply(payment, &fact)?;
+    let connector = charge.connector.clone();
+    let books = books(call, payment, &connector)?;
+    let mut unit = Unit::new(call.book_id());
+    let mut transaction = None;
+    if approval.captured {
+        let amount = charge.amount;
+        let (row, journals) = capture_entries(call, &books, &mut charge, amount)?;
+        unit = unit.journals(journals).insert(&row);
+        transaction = Some(row);
+    } else {
+        let expires_at = lapses_at(&charge);
+        charge.check_at = Some(expires_at);
+        let journal = books.authorized(&charge, expires_at).map_err(Refused::Ledger)?;
+        charge.hold_id = Some(journal.id());
+        unit = unit.journals([journal]);
+    }
+    unit = unit.update(&mut next).update(&mut charge);
+    let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
+    unit = unit.insert(&call.event("charge.succeeded", &attempt));
+    let r#type = if approval.captured {
+        "payment_intent.succeeded"
+    } else {
+        "payment_intent.amount_capturable_updated"
+    };
+    unit = unit.insert(&call.event(r#type, &intent));
+    let mut known = vec![attempt];
+    if let Some(row) = &transaction {
+        known.push(wire::balance_transaction(row, call.at));
+    }
+    if let Some(review) = &review {
+        let object = wire::review(review, Some(&charge));
+        unit = unit.insert(review).insert(&call.event("review.opened", &object));
+        known.push(object);
+    }
+    let answer = answer_with(call, intent, &known).await?;
+    Ok((unit, answer))
+}
+
+async fn unknown(call: &Call, payment: &Payment, charge: &Charge) -> Result<(Unit, Answer), ApiError> {
+    let mut next = state::apply(payment, &Fact::OutcomeUnknown)?;
+    let mut charge = charge.clone();
+    let first = charge.status == ChargeStatus::Pending;
+    charge.status = ChargeStatus::Unknown;
+    ask_again(call, &mut charge);
+    let mut unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
+    let intent = wire::payment_intent(&next);
+    if first {
+        unit = unit.insert(&call.event("payment_intent.processing", &intent));
+    }
+    let answer = answer_with(call, intent, &[wire::charge(&charge, &next)]).await?;
+    Ok((unit, answer))
+}
+
+pub(super) fn declined(payment: &Payment, charge: &Charge, decline: &Decline) -> Result<(Payment, Charge), ApiError> {
+    let mut charge = charge.clone();
+    charge.status = ChargeStatus::Failed;
+    settle(&mut charge);
+    charge.failure_code = Some(decline.code.clone());
+    charge.decline_code.clone_from(&decline.decline_code);
+    charge.failure_message = Some(decline.message.clone());
+    charge.acquirer_id.clone_from(&decline.acquirer_id);
+    charge.acquirer_reference.clone_from(&decline.acquirer_reference);
+    let error = json!({
+        "charge": charge.id,
+        "code": decline.code,
+        "decline_code": decline.decline_code,
+        "doc_url": format!("https://stripe.com/docs/error-codes/{}", decline.code.replace('_', "-")),
+        "message": decline.message,
+        "type": "card_error",
+    });
+    Ok((state::apply(payment, &Fact::Declined { error })?, charge))
+}
+
+/// The 402 with everything an SDK shows on its `CardError`, and the two events.
+pub(super) fn decline_answer(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    method: &PaymentMethod,
+    decline: &Decline,
+) -> (Answer, [crate::event::Event; 2]) {
+    let method = wire::payment_method(method);
+    let mut intent = wire::payment_intent(payment);
+    if let Some(error) = intent.get_mut("last_payment_error").and_then(Value::as_object_mut) {
+        error.insert("payment_method".into(), method.clone());
+    }
+    let mut error = ApiError::new(402, "card_error", &decline.code, decline.message.clone())
+        .with("charge", charge.id.clone())
+        .with("decline_code", json!(decline.decline_code))
+        .with("payment_intent", intent.clone())
+        .with("payment_method", method);
+    if decline.decline_code.is_none() {
+        error.more.shift_remove("decline_code");
+    }
+    let events = [
+        call.event("charge.failed", &wire::charge(charge, payment)),
+        call.event("payment_intent.payment_failed", &intent),
+    ];
+    (Answer::refusal(&error), events)
+}
+
+/// Writes what came of a capture.
+pub async fn settle_capture(
+    call: &Call,
+    mut payment: Payment,
+    mut charge: Charge,
+    outcome: Result<(), Failure>,
+    asker: Asker,
+) -> Result<Answer, ApiError> {
+    for _ in 0..RETRIES {
+        if payment.operation != Some(Operation::Capture) {
+            return settled_answer(call, &payment, asker).await;
+        }
+        let amount = payment.operation_amount.unwrap_or_default();
+        let (unit, answer) = match &outcome {
+            Ok(()) => {
+                let mut next = state::apply(&payment, &Fact::Captured { amount })?;
+                let books = books(call, &payment, &charge.connector)?;
+                let mut captured = charge.clone();
+                settle(&mut captured);
+                let (row, journals) = capture_entries(call, &books, &mut captured, amount)?;
+                let unit = Unit::new(call.book_id())
+                    .update(&mut next)
+                    .update(&mut captured)
+                    .insert(&row)
+                    .journals(journals);
+                let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&captured, &next));
+                let unit = unit.insert(&call.event("charge.captured", &attempt));
+                let unit = unit.insert(&call.event("payment_intent.succeeded", &intent));
+                let (unit, review) = review::settle(call, unit, &next, &captured, true).await?;
+                let mut known = vec![attempt, wire::balance_transaction(&row, call.at)];
+                known.extend(review);
+                (unit, answer_with(call, intent, &known).await?)
+            }
+            // The intent stands and stays visible; the sweep asks and finishes it.
+            Err(Failure::Unknown(reason)) => {
+                tracing::warn!(payment = payment.id, reason, "outcome of capture unknown");
+                let mut charge = charge.clone();
+                ask_again(call, &mut charge);
+                (
+                    Unit::new(call.book_id()).update(&mut charge),
+                    answer(call, &payment, &[]).await?,
+                )
+            }
+            Err(failure) => {
+                let mut next = state::apply(&payment, &Fact::CaptureRefused)?;
+                let mut charge = charge.clone();
+                wait_for_capture(call, &mut charge);
+                let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
+                (unit, Answer::refusal(&operation_refused("captured", failure)))
+            }
+        };
+        match finish(call, unit, &charge, &payment, &answer, asker).await {
+            Err(Refused::Conflict { .. } | Refused::KeyTaken) => {
+                payment = load(call, &payment.id).await?;
+                charge = load_charge(call, &charge.id).await?;
+            }
+            done => return done.map(|()| answer).map_err(ApiError::from),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// Writes what came of a void.
+pub async fn settle_void(
+    call: &Call,
+    mut payment: Payment,
+    mut charge: Charge,
+    outcome: Result<(), Failure>,
+    asker: Asker,
+) -> Result<Answer, ApiError> {
+    for _ in 0..RETRIES {
+        if payment.operation != Some(Operation::Void) {
+            return settled_answer(call, &payment, asker).await;
+        }
+        let (unit, answer) = match &outcome {
+            Ok(()) => {
+                let mut next = state::apply(
+                    &payment,
+                    &Fact::Voided {
+                        at: call.app.clock.now(),
+                    },
+                )?;
+                let mut voided = charge.clone();
+                voided.status = ChargeStatus::Voided;
+                settle(&mut voided);
+                let mut unit = Unit::new(call.book_id());
+                if let Some(hold) = charge.hold_id {
+                    let books = books(call, &payment, &charge.connector)?;
+                    unit = unit.journals([books.voided(&charge, hold, charge.amount).map_err(Refused::Ledger)?]);
+                }
+                let unit = unit.update(&mut next).update(&mut voided);
+                let intent = wire::payment_intent(&next);
+                let unit = unit.insert(&call.event("payment_intent.canceled", &intent));
+                let (unit, review) = review::settle(call, unit, &next, &voided, false).await?;
+                let mut known = vec![wire::charge(&voided, &next)];
+                known.extend(review);
+                (unit, answer_with(call, intent, &known).await?)
+            }
+            Err(Failure::Unknown(cause)) => {
+                tracing::warn!(payment = payment.id, cause, "outcome of void unknown");
+                let mut charge = charge.clone();
+                ask_again(call, &mut charge);
+                (
+                    Unit::new(call.book_id()).update(&mut charge),
+                    answer(call, &payment, &[]).await?,
+                )
+            }
+            Err(failure) => {
+                let mut next = state::apply(&payment, &Fact::VoidRefused)?;
+                let mut charge = charge.clone();
+                wait_for_capture(call, &mut charge);
+                let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
+                (unit, Answer::refusal(&operation_refused("canceled", failure)))
+            }
+        };
+        match finish(call, unit, &charge, &payment, &answer, asker).await {
+            Err(Refused::Conflict { .. } | Refused::KeyTaken) => {
+                payment = load(call, &payment.id).await?;
+                charge = load_charge(call, &charge.id).await?;
+            }
+            done => return done.map(|()| answer).map_err(ApiError::from),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// Commits the end of a capture or void, with the answer of the request that began it.
+async fn finish(
+    call: &Call,
+    unit: Unit,
+    charge: &Charge,
+    payment: &Payment,
+    answer: &Answer,
+    asker: Asker,
+) -> Result<(), Refused> {
+    let unit = match owed(call, charge, asker) {
+        Some(request) => unit.answer(&request.answered(call.subject.as_deref().unwrap_or(&payment.id), answer)),
+        None => unit,
+    };
+    call.app.commit(unit).await
+}
+
+/// The outcome is known and told: the sweep has nothing more to ask, nobody waits.
+fn settle(charge: &mut Charge) {
+    charge.check_at = None;
+    charge.request_key = None;
+}
+
+/// When the authorization of a charge lapses: the networks count from when it was asked for.
+pub(in crate::payment) fn lapses_at(charge: &Charge) -> Timestamp {
+    charge.created_at + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS)
+}
+
+/// The authorization stands as before; the sweep comes when it lapses, or soon when it has.
+fn wait_for_capture(call: &Call, charge: &mut Charge) {
+    settle(charge);
+    let soon = call.app.clock.now() + sweep::backoff(charge.swept);
+    charge.check_at = Some(lapses_at(charge).max(soon));
+    charge.swept = charge.swept.saturating_add(1);
+}
+
+/// The outcome is not known; the caller was told so, and the sweep asks.
+fn ask_again(call: &Call, charge: &mut Charge) {
+    charge.request_key = None;
+    charge.check_at = Some(call.app.clock.now() + sweep::backoff(charge.swept));
+    charge.swept = charge.swept.saturating_add(1);
+}
+
+/// The journals of a capture and the merchant's line about it; the charge is marked as captured.
+fn capture_entries(
+    call: &Call,
+    books: &Books<'_>,
+    charge: &mut Charge,
+    amount: i64,
+) -> Result<(BalanceTransaction, Vec<ledger::journal::Journal>), ApiError> {
+    let fee = call.merchant.fee(amount, &charge.currency);
+    let journals = books.captured(charge, amount, fee).map_err(Refused::Ledger)?;
+    charge.captured = true;
+    charge.amount_captured = amount;
+    charge.fee = fee;
+    let now = call.app.clock.now();
+    let row = BalanceTransaction {
+        book_id: charge.book_id,
+        id: id::new(id::prefix::BALANCE_TRANSACTION),
+        r#type: "charge".into(),
+        amount,
+        fee,
+        net: amount - fee,
+        currency: charge.currency.clone(),
+        source_id: charge.id.clone(),
+        payment_id: Some(charge.payment_id.clone()),
+        journal_id: journals[0].id(),
+        description: None,
+        available_on: now + call.app.settlement_delay,
+        created_at: now,
+    };
+    charge.balance_transaction_id = Some(row.id.clone());
+    Ok((row, journals))
+}
+
+/// The request that waits for this charge's outcome, if its answer has not been stored yet.
+fn owed(call: &Call, charge: &Charge, asker: Asker) -> Option<Request> {
+    match asker {
+        Asker::Caller => call.request(None, None),
+        Asker::Sweep => charge
+            .request_key
+            .map(|key| Request::owed(charge.book_id, key, call.at)),
+    }
+}
+
+/// Someone else has settled it: the caller gets the answer that was stored for it, the sweep nothing more to do.
+async fn settled_answer(call: &Call, payment: &Payment, asker: Asker) -> Result<Answer, ApiError> {
+    if asker == Asker::Caller
+        && let Some(stored) = crate::api::idempotency::stored(call).await?
+    {
+        return Ok(stored);
+    }
+    answer(call, payment, &[]).await
+}
+
+/// What came to light about an attempt that had ended as not received: the acquirer approved it after all. It is
+/// reversed there, never adopted: the caller was told that nothing was charged, and nothing was booked.
+pub(in crate::payment) async fn watch_late(
+    call: &Call,
+    mut charge: Charge,
+    found: Result<Found, Failure>,
+) -> Result<(), ApiError> {
+    let connector = call.app.connector(&charge.connector)?;
+    let reference = format!("{}:late", charge.id);
+    let reversed = match &found {
+        Ok(Found::Authorized(approval)) => connector.void(&reference, &approval.acquirer_id).await,
+        Ok(Found::Captured { approval, amount }) => connector
+            .refund(&reference, &approval.acquirer_id, *amount, None)
+            .await
+            .map(drop),
+        Ok(_) => Ok(()),
+        Err(failure) => Err(failure.clone()),
+    };
+    if matches!(found, Ok(Found::Authorized(_) | Found::Captured { .. })) {
+        tracing::error!(
+            charge = charge.id,
+            ok = reversed.is_ok(),
+            "late approval after the attempt had ended; reversed"
+        );
+    }
+    match reversed {
+        Ok(()) => settle(&mut charge),
+        Err(_) => ask_again(call, &mut charge),
+    }
+    match call.app.commit(Unit::new(call.book_id()).update(&mut charge)).await {
+        Ok(()) | Err(Refused::Conflict { .. }) => Ok(()),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+async fn load_method(call: &Call, method_id: &str) -> Result<PaymentMethod, ApiError> {
+    let client = call.app.reads.get().await?;
+    store::get(&**client, call.book_id(), method_id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("payment_method", method_id, "payment_method"))
+}
+
+fn unreachable_acquirer() -> Decline {
+    Decline {
+        code: "processing_error".into(),
+        decline_code: Some("processing_error".into()),
+        message: "An error occurred while processing your card. Nothing was charged. Try again in a little bit.".into(),
+        acquirer_id: None,
+        acquirer_reference: None,
+    }
+}
+
+fn operation_refused(what: &str, failure: &Failure) -> ApiError {
+    match failure {
+        Failure::Declined(decline) => ApiError::invalid(
+            &decline.code,
+            "",
+            format!("This payment could not be {what}: {}", decline.message),
+        ),
+        _ => {
+            let mut error = ApiError::busy();
+            error.message = format!(
+                "The acquirer cannot be reached; the payment was not {what}. Try again with a new Idempotency-Key."
+            );
+            error.retry_after = None;
+            error.should_retry = Some(false);
+            error
+        }
+    }
+}

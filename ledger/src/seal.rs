@@ -1,0 +1,330 @@
+//! The seal: journals that were committed cannot be changed unnoticed, not even by the owner of the database.
+//!
+//! # Scheme
+//!
+//! * [`Sealer::round`] takes what was committed **behind the oldest running transaction**, in the order `(recorded_xid,
+//!   book_id, journal_id)`, which nothing can be added to any more, and puts it into pages.
+//! * A journal's leaf is a hash over every column of its row (`page`); a page has the Merkle root over its leaves, the hash
+//!   of the page before it and its bounds; the tree over the hashes of all pages has a root; that root, with the numbers
+//!   of pages and journals and the time, is the [`Head`]. Trees are those of RFC 9162.
+//! * The head carries an HMAC with a [key](Keys) that the database does not hold, and goes to [directories](HeadLog) that
+//!   its administrator does not own. Without the key no other history can be signed; without those directories an old
+//!   backup cannot be told from the present.
+//! * [`verify`](verify::verify) recomputes everything and names the first wrong row; [`prove`](proof::prove) lets anyone
+//!   with SHA-256 check that a journal is under a head, and [`consistency`](proof::consistency) that one head extends
+//!   another.
+//!
+//! It never changes a journal, never holds up a posting (no lock but its own advisory one) and never seals on top of a chain
+//! that is broken, or older than a head that was exported.
+//!
+//! # Cost
+//!
+//! None on the hot path but the transaction's number in the row and a block range index. A round is one database
+//! transaction of a dozen round trips, two more per page; the first round of a process also reads all pages (not the
+//! journals). Memory: one page of journals.
+
+mod chain;
+pub mod heads;
+mod keys;
+mod merkle;
+mod page;
+pub mod proof;
+pub mod verify;
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row, Statement, Transaction};
+
+pub use heads::HeadLog;
+pub use keys::{Keys, KeysError};
+pub use merkle::Hash;
+pub use page::{Head, Signature};
+
+use chain::{Chain, PAGES_PER_FETCH, Stored};
+use page::{Entry, Layout, Page};
+
+/// Seals, one round at a time. Any number of them may run on one database: an advisory lock lets one work.
+#[derive(Debug)]
+pub struct Sealer {
+    keys: Keys,
+    heads: Vec<HeadLog>,
+    page_journals: i32,
+    /// As of the last round; verified again from there on, and wholly at the start.
+    chain: Chain,
+}
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Another process was sealing; nothing was done.
+    pub busy: bool,
+    /// Pages sealed.
+    pub pages: u32,
+    /// Journals in them.
+    pub journals: u64,
+    /// There may be more to seal at once.
+    pub more: bool,
+    /// The head now.
+    pub head: Option<Head>,
+    /// Directories that could not be read or written; the next round tries again.
+    pub unexported: Vec<(PathBuf, std::io::Error)>,
+}
+
+/// Why nothing was sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] tokio_postgres::Error),
+    /// What was sealed earlier is not whole; `ledger verify` tells more.
+    #[error("the chain is broken: {0}")]
+    Broken(String),
+    /// A head that was exported is not of this chain.
+    #[error("the database is older than the head in {dir}, or was rewritten: {what}")]
+    Rewound {
+        /// Where the head is.
+        dir: PathBuf,
+        /// In which way it differs.
+        what: String,
+    },
+    /// The books come from a server that had counted further.
+    #[error(
+        "the books' last sealed transaction is {sealed}, this server has only counted to {server}: \
+         move its counter past that (pg_resetwal --epoch) before anything is posted"
+    )]
+    CounterBehind {
+        /// Of the last sealed journal.
+        sealed: i64,
+        /// The server's next.
+        server: i64,
+    },
+}
+
+impl Sealer {
+    /// A sealer that signs with the newest of the keys and exports to these directories. A page has at most
+    /// `page_journals` journals (1 to 65,536; others are taken as the nearest).
+    pub fn new(keys: Keys, heads: Vec<HeadLog>, page_journals: u32) -> Sealer {
+        Sealer {
+            keys,
+            heads,
+            page_journals: page_journals.clamp(1, 65_536) as i32,
+            chain: Chain::default(),
+        }
+    }
+
+    /// Seals what can be sealed, at most [`PAGES_PER_ROUND`] pages, and exports the head.
+    pub async fn round(&mut self, client: &mut Client) -> Result<Round, SealError> {
+        let tx = client.transaction().await?;
+        // Read committed, so that each statement sees what was committed before the lock was had.
+        let locked: bool = tx.query_typed_one(LOCK, &[]).await?.try_get(0)?;
+        if !locked {
+            return Ok(Round {
+                busy: true,
+                ..Round::default()
+            });
+        }
+        tx.batch_execute(SETTINGS).await?;
+        let mut chain = self.catch_up(&tx).await?;
+        let mut round = Round::default();
+        self.check_exported(&tx, &chain, &mut round).await?;
+        let now = tx.query_typed_one(NOW, &[]).await?;
+        let (oldest, next): (i64, i64) = (now.try_get("xmin")?, now.try_get("xmax")?);
+        let sealed_at_us = now.try_get::<_, jiff::Timestamp>("now")?.as_microsecond();
+        if chain.end().xid >= next {
+            return Err(SealError::CounterBehind {
+                sealed: chain.end().xid,
+                server: next,
+            });
+        }
+
+        let end = chain.end();
+        let statement = journals(&tx, JOURNALS).await?;
+        let most = i64::from(self.page_journals) * i64::from(PAGES_PER_ROUND);
+        let portal = tx
+            .bind(&statement, &[&end.xid, &oldest, &end.book, &end.journal, &most])
+            .await?;
+        let layout = Layout::of(statement.columns());
+        loop {
+            let rows = tx.query_portal(&portal, self.page_journals).await?;
+            if !rows.is_empty() {
+                let entries = entries(&layout, &rows).await?;
+                self.append(&tx, &mut chain, &entries, sealed_at_us).await?;
+                round.pages += 1;
+                round.journals += entries.len() as u64;
+            }
+            if rows.len() < self.page_journals as usize {
+                break;
+            }
+            if round.pages == PAGES_PER_ROUND {
+                round.more = true;
+                break;
+            }
+        }
+        tx.commit().await?;
+        self.chain = chain;
+        round.head = self.chain.head().cloned();
+        self.export(&mut round);
+        if round.pages > 0 {
+            summarise(client).await?;
+        }
+        Ok(round)
+    }
+
+    /// The chain with what others sealed since the last round, checked.
+    async fn catch_up(&self, tx: &Transaction<'_>) -> Result<Chain, SealError> {
+        let mut chain = self.chain.clone();
+        let known = chain.pages();
+        let portal = chain::pages(tx, known.max(1)).await?;
+        let mut met = known == 0;
+        loop {
+            let pages = chain::next(tx, &portal).await?;
+            let done = pages.len() < PAGES_PER_FETCH;
+            for stored in pages {
+                if met {
+                    chain.push(stored).map_err(SealError::Broken)?;
+                } else if stored.page.number == known && stored.hash == chain.previous() {
+                    met = true;
+                } else {
+                    break;
+                }
+            }
+            if done || !met {
+                break;
+            }
+        }
+        if !met {
+            return Err(SealError::Broken(format!("page {known} is not what it was")));
+        }
+        // Of the pages that others made the last is enough: its MAC covers them all.
+        match chain.head().map(|head| (head, head.signature(&self.keys))) {
+            Some((head, Signature::Forged)) => {
+                Err(SealError::Broken(format!("the MAC of page {} is wrong", head.pages)))
+            }
+            Some((head, Signature::UnknownKey | Signature::OtherKey)) => Err(SealError::Broken(format!(
+                "page {} is signed with a key {:?} that the key file does not have",
+                head.pages, head.key_id
+            ))),
+            Some((_, Signature::Right)) | None => Ok(chain),
+        }
+    }
+
+    /// Nothing is sealed on top of a past: the newest head of each directory must be of this chain.
+    async fn check_exported(&self, tx: &Transaction<'_>, chain: &Chain, round: &mut Round) -> Result<(), SealError> {
+        for log in &self.heads {
+            let head = match log.last() {
+                Ok(Some(head)) => head,
+                Ok(None) => continue,
+                Err(e) => {
+                    round.unexported.push((log.dir().to_owned(), e));
+                    continue;
+                }
+            };
+            let row = tx.query_typed_opt(ROOT, &[(&head.pages, Type::INT8)]).await?;
+            let what = match row {
+                None => format!("it has {} pages, the head {}", chain.pages(), head.pages),
+                Some(row) if row.try_get::<_, &[u8]>(0)? != head.root => {
+                    format!("page {} has another root than the head", head.pages)
+                }
+                Some(_) => continue,
+            };
+            return Err(SealError::Rewound {
+                dir: log.dir().to_owned(),
+                what,
+            });
+        }
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        tx: &Transaction<'_>,
+        chain: &mut Chain,
+        entries: &[Entry],
+        sealed_at_us: i64,
+    ) -> Result<(), SealError> {
+        let leaves: Vec<Hash> = entries.iter().map(|e| e.leaf).collect();
+        let roll = page::roll(entries);
+        let page = Page {
+            number: chain.pages() + 1,
+            journals: entries.len() as i32,
+            total: chain.journals() + entries.len() as i64,
+            last: entries.last().map_or(chain.end(), |e| e.at),
+            root: merkle::root(&leaves),
+            roll_digest: Sha256::digest(&roll).into(),
+            previous: chain.previous(),
+            sealed_at_us,
+        };
+        let hash = page.hash();
+        let root = chain.root_with(hash);
+        let head = Head::sign(&self.keys, page.number, page.total, root, sealed_at_us);
+        let stored = Stored { page, hash, head };
+        chain::append(tx, &stored, &roll).await?;
+        chain.push(stored).map_err(SealError::Broken)
+    }
+
+    fn export(&self, round: &mut Round) {
+        let Some(head) = &round.head else { return };
+        for log in &self.heads {
+            if let Err(e) = log.append(head) {
+                round.unexported.push((log.dir().to_owned(), e));
+            }
+        }
+    }
+}
+
+/// Places and leaves of the rows. Hashing gives way now and then: this runs beside requests.
+async fn entries(layout: &Layout, rows: &[Row]) -> Result<Vec<Entry>, tokio_postgres::Error> {
+    let mut entries = Vec::with_capacity(rows.len());
+    let mut data = Vec::with_capacity(512);
+    for row in rows {
+        entries.push(layout.entry(row, &mut data)?);
+        if entries.len().is_multiple_of(256) {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(entries)
+}
+
+/// Prepares a query of journals: position's transaction, end of the transactions, position's book and journal, limit.
+async fn journals(tx: &Transaction<'_>, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+    tx.prepare_typed(sql, &[Type::INT8, Type::INT8, Type::INT8, Type::UUID, Type::INT8])
+        .await
+}
+
+/// Takes what was sealed into the block range index. It can wait: a vacuum of the journal holds the same lock.
+async fn summarise(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+    let tx = client.transaction().await?;
+    tx.batch_execute("SET LOCAL lock_timeout = '100ms'").await?;
+    match tx.query_typed(SUMMARISE, &[]).await {
+        Ok(_) => tx.commit().await,
+        Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) => tx.rollback().await,
+        Err(e) => Err(e),
+    }
+}
+
+/// So that a round stays short.
+pub const PAGES_PER_ROUND: u32 = 32;
+
+// "seal" in ASCII, read as a number: a lock of the database.
+const LOCK: &str = "SELECT pg_try_advisory_xact_lock(1936023916)";
+
+// The way by the block range index also where statistics know nothing yet; sorted in memory; beside requests, not
+// instead of them.
+const SETTINGS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; \
+    SET LOCAL max_parallel_workers_per_gather = 0";
+
+const NOW: &str = "
+    SELECT pg_snapshot_xmin(s)::text::bigint AS xmin, pg_snapshot_xmax(s)::text::bigint AS xmax, now() AS now
+    FROM pg_current_snapshot() AS s";
+
+const JOURNALS: &str = "
+    SELECT j.* FROM ledger.journal j
+    WHERE j.recorded_xid >= $1 AND j.recorded_xid < $2 AND (j.recorded_xid, j.book_id, j.journal_id) > ($1, $3, $4)
+    ORDER BY j.recorded_xid, j.book_id, j.journal_id
+    LIMIT $5";
+
+const ROOT: &str = "SELECT head FROM ledger.seal WHERE page = $1";
+
+const SUMMARISE: &str = "SELECT ledger.summarise_journals()";

@@ -1,0 +1,88 @@
+"""Webhooks: a real receiver, signatures judged by the SDK, retries with the same event, and an endpoint's life."""
+
+import http.server
+import queue
+import threading
+import time
+
+from support import V1, check, eventually, pay, refused, same
+import stripe
+
+received = queue.Queue()
+answers = queue.Queue()  # statuses to answer with; 200 when empty
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = answers.get_nowait() if not answers.empty() else 200
+        received.put((status, self.headers, body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+endpoint = V1.webhook_endpoints.create(
+    {"url": f"http://127.0.0.1:{server.server_port}/hook", "enabled_events": ["payment_intent.succeeded", "charge.refunded"], "description": "a test"}
+)
+same("created", (endpoint.object, endpoint.status, endpoint.description), ("webhook_endpoint", "enabled", "a test"))
+check("the secret is shown once", endpoint.secret.startswith("whsec_"))
+check("and never again", getattr(V1.webhook_endpoints.retrieve(endpoint.id), "secret", None) is None)
+
+
+def delivery(kind, object_id):
+    """The next delivery of this type about this object; others are other scripts' business."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            status, headers, body = received.get(timeout=1)
+        except queue.Empty:
+            continue
+        event = stripe.Webhook.construct_event(body, headers["Stripe-Signature"], endpoint.secret)
+        if event.type not in endpoint.enabled_events:
+            check("only what was asked for is sent", False, event.type)
+        if event.type == kind and event.data.object.id == object_id:
+            return status, headers, body, event
+    check(f"{kind} delivered within 60 s", False)
+
+
+paid = pay(3300)
+_, headers, body, event = delivery("payment_intent.succeeded", paid.id)
+check("delivered, and the SDK accepts the signature", event.id.startswith("evt_"))
+same("the event holds the payment", (event.object, event.data.object.amount, event.livemode), ("event", 3300, False))
+same("it can be retrieved", V1.events.retrieve(event.id).data.object.id, paid.id)
+same("JSON, as Stripe sends it", headers["Content-Type"].split(";")[0], "application/json")
+for what, changed in {"another body": (body + b" ", endpoint.secret), "another secret": (body, "whsec_other")}.items():
+    try:
+        stripe.Webhook.construct_event(changed[0], headers["Stripe-Signature"], changed[1])
+        check(f"{what} is not accepted", False)
+    except stripe.SignatureVerificationError:
+        check(f"{what} is not accepted", True)
+
+# a receiver that fails is tried again: same event, new signature time
+answers.put(500)
+V1.refunds.create({"payment_intent": paid.id, "amount": 100})
+status, first_headers, first_body, first_event = delivery("charge.refunded", paid.latest_charge)
+same("the receiver failed", status, 500)
+status, _, second_body, second_event = delivery("charge.refunded", paid.latest_charge)
+same("and is tried again", (status, second_event.id), (200, first_event.id))
+same("with the same body", second_body, first_body)
+
+# an endpoint's life
+moved = V1.webhook_endpoints.update(endpoint.id, {"enabled_events": ["payment_intent.canceled"], "disabled": True})
+same("disabled", (moved.status, moved.enabled_events), ("disabled", ["payment_intent.canceled"]))
+check("listed", endpoint.id in [row.id for row in V1.webhook_endpoints.list({"limit": 100}).auto_paging_iter()])
+same("deleted", V1.webhook_endpoints.delete(endpoint.id).deleted, True)
+refused("gone", stripe.InvalidRequestError, lambda: V1.webhook_endpoints.retrieve(endpoint.id), http_status=404)
+
+# development lets endpoints be private and plain, so that a receiver can run beside the service; these are wrong everywhere
+for url in ("ftp://example.com/x", "https://user:pw@example.com/", "nonsense", "https://"):
+    refused(f"target {url}", stripe.InvalidRequestError,
+            lambda: V1.webhook_endpoints.create({"url": url, "enabled_events": ["*"]}), http_status=400, param="url")
+refused("no event type", stripe.InvalidRequestError,
+        lambda: V1.webhook_endpoints.create({"url": endpoint.url, "enabled_events": ["Payment succeeded"]}), param="enabled_events")
