@@ -96,6 +96,9 @@ CREATE TABLE ledger.hold (
     CONSTRAINT hold_status CHECK (status = CASE WHEN remaining = 0 THEN 'closed' ELSE 'open' END)
 ) WITH (fillfactor = 80);
 
+-- What has lapsed is found by it; a hold leaves it when it closes.
+CREATE INDEX hold_expiry ON ledger.hold (expires_at) WHERE status = 'open';
+
 -- Is a journal complete and balanced? At least two lines; lengths equal; amounts positive; per currency (the account's
 -- suffix) the posted layer sums to zero and the pending layer sums to zero; pending lines only with a hold, as exactly
 -- one pair. Kinds: D, C posted debit and credit; d, c pending; x, y release of d, of c.
@@ -185,7 +188,7 @@ CREATE TABLE ledger.journal (
     hold_id      uuid,                                  -- the hold it opens (its own id) or consumes
     code         text COLLATE "C" NOT NULL,
     reference    text COLLATE "C",                      -- the gateway's object, opaque here; never personal data
-    idem_key     bytea,                                 -- 16-byte digest; a fact that carries one is booked once
+    idem_key     bytea,                                 -- 16-byte digest; a fact that carries one is booked once (ledger.receipt)
     memo         jsonb,
     account      text[] COLLATE "C" NOT NULL,
     kind         "char"[] NOT NULL,
@@ -200,12 +203,21 @@ CREATE TABLE ledger.journal (
 -- Ids of months that nobody has made a partition for. Empty while `ledger.extend` runs; a posting never fails for it.
 CREATE TABLE ledger.journal_rest PARTITION OF ledger.journal DEFAULT;
 
--- A key is unique in its book for all time, which no index over months can say. Only facts that carry a key pay for it.
-CREATE TABLE ledger.journal_key (
-    book_id    bigint NOT NULL,
-    idem_key   bytea NOT NULL,
-    journal_id uuid NOT NULL,
-    CONSTRAINT journal_idem_key PRIMARY KEY (book_id, idem_key)
+-- Which keys are taken, and what became of each: booked, or refused for a reason that is remembered. The key is unique
+-- here, for all time, which no index over months can say; a journal without a key pays for nothing.
+-- The digest is 8 bytes for each of the 8 fields of a journal (receipt.rs), so that another content can be told from the
+-- same, and what differs can be named.
+CREATE TABLE ledger.receipt (
+    book_id     bigint NOT NULL,
+    idem_key    bytea NOT NULL,
+    journal_id  uuid NOT NULL,                       -- of a refused journal: the id that it would have had
+    digest      bytea,
+    refusal     text COLLATE "C",                    -- NULL: booked
+    subject     text,                                -- what the refusal names
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (book_id, idem_key),
+    CONSTRAINT receipt_key_digest CHECK (octet_length(idem_key) = 16),
+    CONSTRAINT receipt_content_digest CHECK (digest IS NOT NULL AND octet_length(digest) = 64)
 );
 
 -- The lines as rows, for readers.

@@ -5,17 +5,24 @@ SET LOCAL ROLE ledger_owner;
 -- Refusals have a SQLSTATE each (class LG); refusal.rs maps them one to one. The detail names the subject.
 --   LG001 unknown account   LG002 account closed   LG003 unknown hold   LG004 hold closed
 --   LG005 hold mismatch     LG006 hold exceeded    LG007 immutable history    LG008 malformed call
+--   LG009 period closed     LG010 not approved     LG011 reversed already     LG012 unknown journal
+--   LG013 not the mirror    LG014 hold expired     LG015 period out of order  LG016 unknown proposal
 
 -- Arrays are parallel, one element per journal; p_account, p_kind and p_amount hold one array literal per journal
 -- ('{1110.stripe.usd,2010.usd}', '{D,C}', '{500,500}'). An array that would be all NULL may be NULL itself.
--- Locks: keys of the journals (in the order given), then holds, then accounts, the latter two sorted, all to the end of
--- the transaction; the accounts come last because they are the contended ones.
+-- p_value_date says which journals may be dated on the first open day when their own is closed; p_digest is the content
+-- of those with a key. p_expires is when a hold opened here lapses; of a journal that takes from a hold, the moment at
+-- which the hold must still be alive.
+-- Locks: the periods (shared: closing one waits for the postings under way), keys, ids of the journals (in the order
+-- given), then holds, then accounts; keys, holds and accounts sorted; all to the end of the transaction. The accounts come
+-- last because they are the contended ones.
 -- The planner is pinned to index lookups in the order given: a plan made while a table was small must not linger.
 CREATE FUNCTION ledger.post(
     p_book bigint[], p_journal uuid[], p_code text[], p_effective timestamptz[], p_reference text[],
     p_link uuid[], p_reverses uuid[], p_key bytea[], p_memo jsonb[],
     p_account text[], p_kind text[], p_amount text[],
-    p_hold uuid[] DEFAULT NULL, p_expires timestamptz[] DEFAULT NULL, p_closes boolean[] DEFAULT NULL)
+    p_hold uuid[] DEFAULT NULL, p_expires timestamptz[] DEFAULT NULL, p_closes boolean[] DEFAULT NULL,
+    p_value_date boolean[] DEFAULT NULL, p_digest bytea[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -25,6 +32,19 @@ DECLARE
     books bigint[]; accounts text[]; dp bigint[]; dd bigint[]; cp bigint[]; cc bigint[];
     touched bigint;
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(119182850745715);
+    IF p_value_date IS NOT NULL AND date_trunc('day', clock_timestamp(), 'UTC') > ANY (p_effective) THEN
+        SELECT d.effective, d.memo INTO p_effective, p_memo
+        FROM ledger.value_dates(p_book, p_effective, p_memo, p_value_date) AS d;
+    END IF;
+    IF p_key IS NOT NULL THEN
+        INSERT INTO ledger.receipt (book_id, idem_key, journal_id, digest)
+        SELECT k.book_id, k.idem_key, k.journal_id, k.digest
+        FROM unnest(p_book, p_key, p_journal, p_digest) AS k(book_id, idem_key, journal_id, digest)
+        WHERE k.idem_key IS NOT NULL
+        ORDER BY k.book_id, k.idem_key;
+    END IF;
+
     WITH written AS (
         INSERT INTO ledger.journal (book_id, journal_id, code, effective_at, reference, link, reverses, idem_key, memo,
                                     hold_id, account, kind, amount)
@@ -49,13 +69,6 @@ BEGIN
         ORDER BY 1, 2
     ) AS d;
 
-    IF p_key IS NOT NULL THEN
-        INSERT INTO ledger.journal_key (book_id, idem_key, journal_id)
-        SELECT k.book_id, k.idem_key, k.journal_id
-        FROM unnest(p_book, p_key, p_journal) AS k(book_id, idem_key, journal_id)
-        WHERE k.idem_key IS NOT NULL
-        ORDER BY 1, 2;
-    END IF;
     IF p_hold IS NOT NULL THEN
         PERFORM ledger.apply_holds(p_book, p_journal, p_hold, p_expires, p_closes);
     END IF;
@@ -85,6 +98,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     books bigint[]; holds uuid[]; debits text[]; credits text[]; amounts bigint[]; closes boolean[];
+    alive timestamptz[];
     bad record;
 BEGIN
     INSERT INTO ledger.hold (book_id, hold_id, currency, debit_account, credit_account, amount, remaining, expires_at)
@@ -96,12 +110,12 @@ BEGIN
     WHERE i.hold_id = i.journal_id;
 
     SELECT array_agg(u.book_id), array_agg(u.hold_id), array_agg(u.debit), array_agg(u.credit), array_agg(u.amount),
-           array_agg(u.closes)
-    INTO books, holds, debits, credits, amounts, closes
+           array_agg(u.closes), array_agg(u.alive)
+    INTO books, holds, debits, credits, amounts, closes, alive
     FROM (
         SELECT w.book_id, w.hold_id, w.account[at.x] AS debit, w.account[at.y] AS credit,
-               sum(w.amount[at.x])::bigint AS amount, coalesce(bool_or(i.closes), false) AS closes
-        FROM unnest(p_book, p_journal, p_hold, p_closes) AS i(book_id, journal_id, hold_id, closes)
+               sum(w.amount[at.x])::bigint AS amount, coalesce(bool_or(i.closes), false) AS closes, max(i.alive) AS alive
+        FROM unnest(p_book, p_journal, p_hold, p_closes, p_expires) AS i(book_id, journal_id, hold_id, closes, alive)
         JOIN ledger.journal w ON w.book_id = i.book_id AND w.journal_id = i.journal_id
         CROSS JOIN LATERAL (SELECT array_position(w.kind, 'x'::"char"), array_position(w.kind, 'y'::"char")) AS at(x, y)
         WHERE i.hold_id <> i.journal_id
@@ -120,14 +134,16 @@ BEGIN
     SELECT u.hold_id,
            CASE WHEN h.hold_id IS NULL THEN 'LG003'
                 WHEN h.status <> 'open' THEN 'LG004'
+                WHEN u.alive >= h.expires_at THEN 'LG014'
                 WHEN h.debit_account <> u.debit OR h.credit_account <> u.credit THEN 'LG005'
                 WHEN u.amount > h.remaining THEN 'LG006'
                 WHEN u.closes AND u.amount <> h.remaining THEN 'LG005' END AS state
     INTO bad
-    FROM unnest(books, holds, debits, credits, amounts, closes) AS u(book_id, hold_id, debit, credit, amount, closes)
+    FROM unnest(books, holds, debits, credits, amounts, closes, alive)
+         AS u(book_id, hold_id, debit, credit, amount, closes, alive)
     LEFT JOIN ledger.hold h ON h.book_id = u.book_id AND h.hold_id = u.hold_id
     WHERE h.hold_id IS NULL OR h.status <> 'open' OR h.debit_account <> u.debit OR h.credit_account <> u.credit
-       OR u.amount > h.remaining OR u.closes AND u.amount <> h.remaining
+       OR u.alive >= h.expires_at OR u.amount > h.remaining OR u.closes AND u.amount <> h.remaining
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'the hold refuses' USING ERRCODE = bad.state, DETAIL = bad.hold_id::text;
@@ -184,6 +200,38 @@ AS $$
     WHERE (a.book_id, a.account) IN (SELECT u.book_id, u.account FROM unnest(p_book, p_account) AS u(book_id, account))
     ORDER BY a.book_id, a.account
     FOR NO KEY UPDATE OF a;
+$$;
+
+-- Open holds whose time has passed by p_now, the oldest first, for the one caller that gets them: others skip them, so
+-- that sweeps of several processes never meet, and the release in the caller's transaction is the only one.
+CREATE FUNCTION ledger.claim_expired(p_now timestamptz, p_limit bigint)
+RETURNS SETOF ledger.hold LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.* FROM ledger.hold h
+    WHERE h.status = 'open' AND h.expires_at <= p_now
+    ORDER BY h.expires_at
+    LIMIT p_limit
+    FOR NO KEY UPDATE OF h SKIP LOCKED;
+$$;
+
+-- Remembers that the journals under these keys were refused; answers how many keys were still free.
+CREATE FUNCTION ledger.remember(p_book bigint[], p_key bytea[], p_journal uuid[], p_digest bytea[], p_refusal text[], p_subject text[])
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    remembered bigint;
+BEGIN
+    INSERT INTO ledger.receipt (book_id, idem_key, journal_id, digest, refusal, subject)
+    SELECT r.* FROM unnest(p_book, p_key, p_journal, p_digest, p_refusal, p_subject)
+                    AS r(book_id, idem_key, journal_id, digest, refusal, subject)
+    WHERE r.refusal IS NOT NULL
+    ORDER BY r.book_id, r.idem_key
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS remembered = ROW_COUNT;
+    RETURN remembered;
+END
 $$;
 
 -- Idempotent: the book with this code, created when there is none.

@@ -1,10 +1,12 @@
-//! Balances: derived from the four counters of an account at the moment of asking.
+//! Balances: derived from the four counters of an account at the moment of asking, or from its lines as of a time.
 //!
 //! Never stored and never written from here. One statement reads counters and pending money together, so they belong
 //! to one moment.
 
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use postgres_types::ToSql;
 use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Row};
 
@@ -81,6 +83,30 @@ pub async fn of_book(client: &impl GenericClient, book: BookId) -> Result<Vec<Ba
     rows.iter().map(balance).collect()
 }
 
+/// Which journals count: those that happened, and those that were recorded, before an instant. Neither: all.
+///
+/// The two are independent: the books of last month as they were known on the fifth are `effective` the first and
+/// `recorded` the fifth. What is recorded before an instant is final once no transaction that began before it is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AsOf {
+    /// Happened before this instant.
+    pub effective: Option<Timestamp>,
+    /// Recorded before this instant.
+    pub recorded: Option<Timestamp>,
+}
+
+/// Balances of all accounts of a book as they were, by name: summed up from the lines, not read from the counters. `open`
+/// is as it is now. Reads the book's journals once, in parallel where the server does.
+pub async fn as_of(client: &impl GenericClient, book: BookId, at: AsOf) -> Result<Vec<Balance>, tokio_postgres::Error> {
+    let params: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&book.0, Type::INT8),
+        (&at.effective, Type::TIMESTAMPTZ),
+        (&at.recorded, Type::TIMESTAMPTZ),
+    ];
+    let rows = client.query_typed(AS_OF, &params).await?;
+    rows.iter().map(balance).collect()
+}
+
 fn balance(row: &Row) -> Result<Balance, tokio_postgres::Error> {
     Ok(Balance {
         account: row.try_get::<_, StoredName>("account")?.0,
@@ -113,6 +139,22 @@ const OF_ACCOUNTS: &str = "
     FROM unnest($2::text[]) WITH ORDINALITY AS n(account, ord)
     JOIN ledger.account a ON a.book_id = $1 AND a.account = n.account
     ORDER BY n.ord";
+
+const AS_OF: &str = "
+    SELECT a.account, coalesce(s.dp, 0) AS debits_pending, coalesce(s.dd, 0) AS debits_posted,
+           coalesce(s.cp, 0) AS credits_pending, coalesce(s.cc, 0) AS credits_posted, a.status = 'open' AS open
+    FROM ledger.account a LEFT JOIN (
+        SELECT l.account,
+               sum(CASE l.kind WHEN 'd' THEN l.amount WHEN 'x' THEN -l.amount END)::bigint AS dp,
+               sum(CASE l.kind WHEN 'D' THEN l.amount END)::bigint AS dd,
+               sum(CASE l.kind WHEN 'c' THEN l.amount WHEN 'y' THEN -l.amount END)::bigint AS cp,
+               sum(CASE l.kind WHEN 'C' THEN l.amount END)::bigint AS cc
+        FROM ledger.journal j CROSS JOIN LATERAL unnest(j.account, j.kind, j.amount) AS l(account, kind, amount)
+        WHERE j.book_id = $1 AND ($2 IS NULL OR j.effective_at < $2) AND ($3 IS NULL OR j.recorded_at < $3)
+        GROUP BY l.account
+    ) AS s USING (account)
+    WHERE a.book_id = $1
+    ORDER BY a.account";
 
 const OF_BOOK: &str = "
     SELECT account, debits_pending, debits_posted, credits_pending, credits_posted, status = 'open' AS open

@@ -68,7 +68,7 @@ pub struct Line {
 pub enum HoldUse {
     /// Opens one; its id is the journal's id.
     Open {
-        /// When the authorization lapses. A notice only: the release is a journal (J02) of its own.
+        /// When the authorization lapses. A notice: the release is a journal (J02) of its own ([`crate::hold`]).
         expires_at: Timestamp,
     },
     /// Takes from one.
@@ -77,6 +77,8 @@ pub enum HoldUse {
         hold_id: Uuid,
         /// Nothing may remain afterwards.
         closes: bool,
+        /// The moment at which the hold must still be alive; without it a lapsed hold that is still open may be used.
+        alive_at: Option<Timestamp>,
     },
 }
 
@@ -100,6 +102,7 @@ pub struct Journal {
     key: Option<[u8; 16]>,
     memo: Option<serde_json::Value>,
     hold: Option<HoldUse>,
+    value_date: bool,
     lines: Vec<Line>,
 }
 
@@ -117,6 +120,7 @@ impl Draft {
             key: None,
             memo: None,
             hold: None,
+            value_date: false,
             lines: Vec::with_capacity(4),
         };
         Draft { journal, refusal: None }
@@ -155,6 +159,23 @@ impl Draft {
     /// A small JSON note (up to 4 kB), e.g. ticket and approvers of a manual adjustment. Never personal data.
     pub fn memo(mut self, memo: serde_json::Value) -> Draft {
         self.journal.memo = Some(memo);
+        self
+    }
+
+    /// When the day it happened is closed by then, book it on the first open instant instead, with the real time in the
+    /// memo as `value_date`. Without it such a journal is refused as [`Refusal::PeriodClosed`]. For facts that cannot
+    /// wait for finance: a payment never fails because yesterday was closed.
+    pub fn or_value_date(mut self) -> Draft {
+        self.journal.value_date = true;
+        self
+    }
+
+    /// Of a journal that takes from a hold: refuse it ([`Refusal::HoldExpired`]) when the hold has lapsed by `at`. Left
+    /// out where the outside world has decided already, e.g. an acquirer captured a lapsed authorization all the same.
+    pub fn unless_expired(mut self, at: Timestamp) -> Draft {
+        if let Some(HoldUse::Consume { alive_at, .. }) = &mut self.journal.hold {
+            *alive_at = Some(at);
+        }
         self
     }
 
@@ -201,6 +222,7 @@ impl Draft {
                 let hold = HoldUse::Consume {
                     hold_id,
                     closes: close_rest.is_some(),
+                    alive_at: None,
                 };
                 self.hold_lines(
                     hold,
@@ -320,6 +342,11 @@ impl Journal {
         self.hold
     }
 
+    /// Whether it may be dated on the first open instant when its own day is closed.
+    pub fn or_value_date(&self) -> bool {
+        self.value_date
+    }
+
     /// The hold it opens (its own id) or consumes.
     pub fn hold_id(&self) -> Option<Uuid> {
         self.hold.map(|h| match h {
@@ -334,7 +361,8 @@ impl Journal {
     }
 
     /// The mirror of this journal (J26): posted sides swapped, linked by `reverses`. A journal that moved a hold has no
-    /// mirror: the hold's own release is its correction.
+    /// mirror: the hold's own release is its correction. The database takes one reversal of a journal, and only its
+    /// exact mirror. A correction is the reversal and the right journal, posted together ([`Journal::correction`]).
     pub fn reversal(&self, effective_at: Timestamp) -> Result<Draft, Refusal> {
         if let Some(hold) = self.hold_id() {
             return Err(Refusal::HoldMismatch(hold));
@@ -344,6 +372,13 @@ impl Journal {
             LineKind::Debit => draft.credit(l.account.clone(), l.amount),
             _ => draft.debit(l.account.clone(), l.amount),
         }))
+    }
+
+    /// The reversal of this journal and the journal that should have been, linked to it: one unit, to be posted together.
+    pub fn correction(&self, right: Draft, effective_at: Timestamp) -> Result<[Journal; 2], Refusal> {
+        let reversal = self.reversal(effective_at)?.balance()?;
+        let right = right.link(reversal.id()).balance()?;
+        Ok([reversal, right])
     }
 }
 

@@ -6,10 +6,14 @@
 //! way for that rare case: **one round trip** (three pipelined statements), it locks what the journals touch and says
 //! which of them are refused; the caller then posts the rest.
 //!
-//! Locks, all kept to the end of the database transaction: the keys of the journals in the order given, then holds, then
-//! accounts; holds and accounts each in sorted order, sorted in SQL by the statement that takes them. Two calls
-//! therefore cannot deadlock over accounts or holds. Two that insert the same idempotency keys in opposite order can:
-//! PostgreSQL ends one with 40P01, to be retried.
+//! Locks, all kept to the end of the database transaction: the periods (shared, so that closing one waits for postings
+//! under way), idempotency keys, the ids of the journals in the order given, then holds, then accounts; keys, holds and
+//! accounts each in sorted order, sorted in SQL by the statement that takes them. Two calls therefore cannot deadlock over
+//! them. The careful way takes accounts before keys: should it meet the other way over the same key, PostgreSQL ends one
+//! with 40P01, to be retried.
+//!
+//! A journal without an idempotency key, dated today, pays for keys, periods and approvals with one shared lock and a few
+//! comparisons; no other table is read.
 //!
 //! A call is judged by its end: several journals of one call may lean on each other, in any order.
 //!
@@ -25,8 +29,8 @@ use tokio_postgres::types::{ToSql, Type};
 pub use admit::admit;
 pub use batch::LedgerBatch;
 
-use crate::Refusal;
 use crate::journal::{HoldUse, Journal};
+use crate::{Refusal, receipt};
 
 /// Why a call of [`post`] did nothing. The transaction is aborted: roll back, to a savepoint or wholly.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,8 @@ pub struct Arguments {
     hold: Option<Vec<Option<uuid::Uuid>>>,
     expires: Option<Vec<Option<jiff::Timestamp>>>,
     closes: Option<Vec<bool>>,
+    value_date: Option<Vec<bool>>,
+    digest: Option<Vec<Option<Vec<u8>>>>,
 }
 
 /// Posts all journals or none, in the caller's transaction. No journals is no statement.
@@ -79,7 +85,7 @@ pub async fn post(client: &impl GenericClient, journals: &[&Journal]) -> Result<
 
 impl Arguments {
     /// How many parameters `ledger.post` takes.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 17;
 
     /// The journals as parallel arrays.
     pub fn new<'a>(journals: impl Iterator<Item = &'a Journal> + Clone) -> Arguments {
@@ -115,13 +121,21 @@ impl Arguments {
         if a.hold.is_some() {
             a.expires = column(journals.clone(), |j| match j.hold() {
                 Some(HoldUse::Open { expires_at }) => Some(expires_at),
-                _ => None,
+                Some(HoldUse::Consume { alive_at, .. }) => alive_at,
+                None => None,
             });
             a.closes = Some(
                 journals
+                    .clone()
                     .map(|j| matches!(j.hold(), Some(HoldUse::Consume { closes: true, .. })))
                     .collect(),
             );
+        }
+        if a.key.is_some() {
+            a.digest = column(journals.clone(), |j| j.key().map(|_| receipt::digest(j).to_vec()));
+        }
+        if journals.clone().any(Journal::or_value_date) {
+            a.value_date = Some(journals.map(Journal::or_value_date).collect());
         }
         a
     }
@@ -144,6 +158,8 @@ impl Arguments {
             (&self.hold, Type::UUID_ARRAY),
             (&self.expires, Type::TIMESTAMPTZ_ARRAY),
             (&self.closes, Type::BOOL_ARRAY),
+            (&self.value_date, Type::BOOL_ARRAY),
+            (&self.digest, Type::BYTEA_ARRAY),
         ]
     }
 }
@@ -181,4 +197,4 @@ fn column<'a, T>(
         .then(|| journals.map(field).collect())
 }
 
-const POST: &str = "SELECT ledger.post($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const POST: &str = "SELECT ledger.post($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";

@@ -42,11 +42,29 @@ pub enum Refusal {
     /// A journal with this id is in the book already.
     #[error("the journal is booked already")]
     DuplicateJournal,
-    /// A journal with this idempotency key is in the book already.
+    /// A journal with this idempotency key is in the book already, or was refused under it.
     #[error("the idempotency key is used already")]
     KeyUsed,
+    /// The key was used before with other content, which differs in these fields, joined by commas.
+    #[error("the idempotency key was used with another {0}")]
+    KeyReused(String),
 
     // Context: what the journal refers to.
+    /// It is dated in a closed period; open is what is not before this instant.
+    #[error("the period before {0} is closed")]
+    PeriodClosed(String),
+    /// The book has no such journal to reverse.
+    #[error("unknown journal {0}")]
+    UnknownJournal(Uuid),
+    /// A reversal (J26) is not the mirror of the journal it reverses, or that one moved a hold.
+    #[error("not the mirror of journal {0}")]
+    NotAMirror(Uuid),
+    /// The journal has its reversal already.
+    #[error("journal {0} is reversed already")]
+    AlreadyReversed(Uuid),
+    /// A manual journal (J32) without an approved proposal.
+    #[error("journal {0} is not approved")]
+    NotApproved(Uuid),
     /// The book has no such account.
     #[error("unknown account {0}")]
     UnknownAccount(String),
@@ -59,6 +77,9 @@ pub enum Refusal {
     /// The hold has been used up, voided or has expired.
     #[error("hold {0} is closed")]
     HoldClosed(Uuid),
+    /// The hold has lapsed, and the journal asked for a live one.
+    #[error("hold {0} has expired")]
+    HoldExpired(Uuid),
     /// The hold is of other accounts, or the rest given is not the rest there is.
     #[error("hold {0} does not match")]
     HoldMismatch(Uuid),
@@ -89,10 +110,17 @@ impl Refusal {
             Refusal::Malformed => "malformed",
             Refusal::DuplicateJournal => "duplicate_journal",
             Refusal::KeyUsed => "key_used",
+            Refusal::KeyReused(_) => "key_reused",
+            Refusal::PeriodClosed(_) => "period_closed",
+            Refusal::UnknownJournal(_) => "unknown_journal",
+            Refusal::NotAMirror(_) => "not_a_mirror",
+            Refusal::AlreadyReversed(_) => "already_reversed",
+            Refusal::NotApproved(_) => "not_approved",
             Refusal::UnknownAccount(_) => "unknown_account",
             Refusal::AccountClosed(_) => "account_closed",
             Refusal::UnknownHold(_) => "unknown_hold",
             Refusal::HoldClosed(_) => "hold_closed",
+            Refusal::HoldExpired(_) => "hold_expired",
             Refusal::HoldMismatch(_) => "hold_mismatch",
             Refusal::HoldExceeded(_) => "hold_exceeded",
             Refusal::CounterOverflow => "counter_overflow",
@@ -104,30 +132,105 @@ impl Refusal {
     pub fn transient(&self) -> bool {
         matches!(
             self,
-            Refusal::UnknownAccount(_) | Refusal::AccountClosed(_) | Refusal::UnknownHold(_) | Refusal::Overdraft(_)
+            Refusal::PeriodClosed(_)
+                | Refusal::UnknownJournal(_)
+                | Refusal::NotApproved(_)
+                | Refusal::UnknownAccount(_)
+                | Refusal::AccountClosed(_)
+                | Refusal::UnknownHold(_)
+                | Refusal::Overdraft(_)
         )
+    }
+
+    /// Whether it says something about the books at that moment, rather than about the journal or its key: such a
+    /// refusal is remembered under the journal's key.
+    pub(crate) fn is_of_state(&self) -> bool {
+        Refusal::remembered(self.code(), "").is_some()
+    }
+
+    /// What it names: an account, a hold, a journal, an instant; empty when nothing.
+    pub fn subject(&self) -> String {
+        match self {
+            Refusal::InvalidAccountName(s)
+            | Refusal::KeyReused(s)
+            | Refusal::PeriodClosed(s)
+            | Refusal::UnknownAccount(s)
+            | Refusal::AccountClosed(s)
+            | Refusal::Overdraft(s) => s.clone(),
+            Refusal::Unbalanced(currency) => currency.to_string(),
+            Refusal::UnknownJournal(id)
+            | Refusal::NotAMirror(id)
+            | Refusal::AlreadyReversed(id)
+            | Refusal::NotApproved(id)
+            | Refusal::UnknownHold(id)
+            | Refusal::HoldClosed(id)
+            | Refusal::HoldExpired(id)
+            | Refusal::HoldMismatch(id)
+            | Refusal::HoldExceeded(id) => id.to_string(),
+            Refusal::TooFewLines
+            | Refusal::AmountNotPositive
+            | Refusal::AmountOutOfRange
+            | Refusal::SeveralHolds
+            | Refusal::HoldCurrencyMismatch
+            | Refusal::Malformed
+            | Refusal::DuplicateJournal
+            | Refusal::KeyUsed
+            | Refusal::CounterOverflow => String::new(),
+        }
+    }
+
+    /// The refusal of state with this code and subject, as a receipt keeps it.
+    pub(crate) fn remembered(code: &str, subject: &str) -> Option<Refusal> {
+        let (text, id) = (|| subject.to_owned(), || subject.parse().unwrap_or_default());
+        Some(match code {
+            "period_closed" => Refusal::PeriodClosed(text()),
+            "unknown_journal" => Refusal::UnknownJournal(id()),
+            "not_a_mirror" => Refusal::NotAMirror(id()),
+            "already_reversed" => Refusal::AlreadyReversed(id()),
+            "not_approved" => Refusal::NotApproved(id()),
+            "unknown_account" => Refusal::UnknownAccount(text()),
+            "account_closed" => Refusal::AccountClosed(text()),
+            "unknown_hold" => Refusal::UnknownHold(id()),
+            "hold_closed" => Refusal::HoldClosed(id()),
+            "hold_expired" => Refusal::HoldExpired(id()),
+            "hold_mismatch" => Refusal::HoldMismatch(id()),
+            "hold_exceeded" => Refusal::HoldExceeded(id()),
+            "counter_overflow" => Refusal::CounterOverflow,
+            "overdraft" => Refusal::Overdraft(text()),
+            _ => return None,
+        })
     }
 
     /// The refusal that the database expressed by SQLSTATE and constraint name; never by the text of a message.
     pub(crate) fn from_database(e: &DbError) -> Option<Refusal> {
         let subject = || e.detail().unwrap_or_default().to_owned();
-        let hold = || e.detail().and_then(|d| d.parse().ok()).unwrap_or_default();
+        let id = || e.detail().and_then(|d| d.parse().ok()).unwrap_or_default();
         Some(match e.code().code() {
             "LG001" => Refusal::UnknownAccount(subject()),
             "LG002" => Refusal::AccountClosed(subject()),
-            "LG003" => Refusal::UnknownHold(hold()),
-            "LG004" => Refusal::HoldClosed(hold()),
-            "LG005" => Refusal::HoldMismatch(hold()),
-            "LG006" => Refusal::HoldExceeded(hold()),
+            "LG003" => Refusal::UnknownHold(id()),
+            "LG004" => Refusal::HoldClosed(id()),
+            "LG005" => Refusal::HoldMismatch(id()),
+            "LG006" => Refusal::HoldExceeded(id()),
             "LG008" => Refusal::Malformed,
+            "LG009" => Refusal::PeriodClosed(subject()),
+            "LG010" => Refusal::NotApproved(id()),
+            "LG011" => Refusal::AlreadyReversed(id()),
+            "LG012" => Refusal::UnknownJournal(id()),
+            "LG013" => Refusal::NotAMirror(id()),
+            "LG014" => Refusal::HoldExpired(id()),
             // Only the ledger's own constraints: a batch has other statements in the same transaction.
             _ if e.schema() == Some("ledger") => match e.constraint()? {
                 // The key of the month that the id belongs to, e.g. `journal_2026_11_pkey`.
                 pkey if pkey.starts_with("journal_") && pkey.ends_with("_pkey") => Refusal::DuplicateJournal,
-                "journal_idem_key" => Refusal::KeyUsed,
+                "receipt_pkey" => Refusal::KeyUsed,
                 "account_no_overdraft" => Refusal::Overdraft(String::new()),
                 "account_counters" => Refusal::CounterOverflow,
-                "journal_well_formed" | "journal_idem_key_digest" | "journal_memo_small" => Refusal::Malformed,
+                "journal_well_formed"
+                | "journal_idem_key_digest"
+                | "journal_memo_small"
+                | "receipt_key_digest"
+                | "receipt_content_digest" => Refusal::Malformed,
                 _ => return None,
             },
             code if code == SqlState::NUMERIC_VALUE_OUT_OF_RANGE.code() => Refusal::CounterOverflow,
@@ -150,6 +253,39 @@ mod tests {
             Refusal::Overdraft("2010.usd".into()),
         ];
         assert!(order.windows(2).all(|w| w[0] < w[1]));
+    }
+
+    #[test]
+    fn a_remembered_refusal_comes_back_as_it_was_and_only_refusals_of_state_are_remembered() {
+        let id = Uuid::from_u128(7);
+        for refusal in [
+            Refusal::PeriodClosed("2026-01-01T00:00:00Z".into()),
+            Refusal::UnknownJournal(id),
+            Refusal::NotAMirror(id),
+            Refusal::AlreadyReversed(id),
+            Refusal::NotApproved(id),
+            Refusal::UnknownAccount("2010.usd".into()),
+            Refusal::AccountClosed("2010.usd".into()),
+            Refusal::UnknownHold(id),
+            Refusal::HoldClosed(id),
+            Refusal::HoldExpired(id),
+            Refusal::HoldMismatch(id),
+            Refusal::HoldExceeded(id),
+            Refusal::CounterOverflow,
+            Refusal::Overdraft("2010.usd".into()),
+        ] {
+            assert!(refusal.is_of_state(), "{refusal}");
+            assert_eq!(Refusal::remembered(refusal.code(), &refusal.subject()), Some(refusal));
+        }
+        for refusal in [
+            Refusal::Malformed,
+            Refusal::DuplicateJournal,
+            Refusal::KeyUsed,
+            Refusal::KeyReused("zzz".into()),
+        ] {
+            assert!(!refusal.is_of_state(), "{refusal}");
+            assert_eq!(Refusal::remembered(refusal.code(), &refusal.subject()), None);
+        }
     }
 
     #[test]

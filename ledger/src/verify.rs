@@ -85,19 +85,20 @@ pub async fn verify(client: &mut Client, mut progress: impl FnMut(u64)) -> Resul
             format!("1920 in {currency} nets to {net} over all books")
         });
     }
+    let rules = crate::rules::check(&tx).await?;
     tx.rollback().await?;
-    Ok(Report {
-        checks: vec![
-            proof.journals,
-            proof.references,
-            proof.counters,
-            proof.limits,
-            proof.chart,
-            proof.holds,
-            proof.pending,
-            proof.clearing,
-        ],
-    })
+    let mut checks = vec![
+        proof.journals,
+        proof.references,
+        proof.counters,
+        proof.limits,
+        proof.chart,
+        proof.holds,
+        proof.pending,
+        proof.clearing,
+    ];
+    checks.extend(rules);
+    Ok(Report { checks })
 }
 
 struct Proof {

@@ -8,6 +8,7 @@ mod books;
 mod books_faults;
 mod citus;
 mod crashes;
+mod finance;
 mod gate;
 mod gate_limits;
 mod gate_serve;

@@ -1,5 +1,5 @@
-//! `counterfoil ledger`: the books, for accountants and auditors. Reads, but for `seal`; `verify` believes nothing that was
-//! written.
+//! `counterfoil ledger`: the books, for accountants and auditors. Reads, but for `seal` and `finance.rs`; `verify` believes
+//! nothing that was written.
 
 mod seal;
 
@@ -17,13 +17,14 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::table::{Align, Table, decimal, minor};
-use super::{database, print};
+use super::{database, finance, print};
 
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   counterfoil ledger verify
   counterfoil ledger prove 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e
   counterfoil ledger trial-balance --book acct_1 --json
+  counterfoil ledger trial-balance --consolidated --as-of 2026-10-31
   counterfoil ledger balance --book acct_1
   counterfoil ledger export --format hledger --output books.journal && hledger -f books.journal check --strict")]
 pub(super) struct Args {
@@ -55,6 +56,17 @@ Check it with nothing of ours: python3 tests/proof/verify.py proof.json --head h
     /// What each account of a book holds, has on hold, and has available
     #[command(after_long_help = "Example:\n  counterfoil ledger balance --book acct_1 --json")]
     Balance(Balance),
+    /// Opening balance, lines and closing balance of an account
+    #[command(
+        after_long_help = "Example:\n  counterfoil ledger statement --book acct_1 --account 2010.usd --from 2026-10-01 --to 2026-10-31"
+    )]
+    Statement(finance::Statement),
+    /// Close and reopen periods
+    #[command(subcommand)]
+    Period(finance::Period),
+    /// Manual journals: proposed by one person, approved by another
+    #[command(subcommand)]
+    Journal(finance::Journal),
     /// The books in a format that an independent program reads and checks
     #[command(after_long_help = "Examples:
   counterfoil ledger export --format hledger | hledger -f - check --strict ordereddates
@@ -74,6 +86,13 @@ struct TrialBalance {
     #[arg(long, value_name = "CODE")]
     book: Option<String>,
 
+    /// One line per account over all books
+    #[arg(long, conflicts_with = "book")]
+    consolidated: bool,
+
+    #[command(flatten)]
+    when: finance::When,
+
     /// For programs
     #[arg(long)]
     json: bool,
@@ -87,6 +106,9 @@ struct Balance {
     /// The book: a merchant's account id, or `platform`
     #[arg(long, value_name = "CODE")]
     book: String,
+
+    #[command(flatten)]
+    when: finance::When,
 
     /// For programs
     #[arg(long)]
@@ -126,6 +148,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Command::Prove(args) => seal::prove(args).await,
         Command::TrialBalance(args) => trial_balance(args).await,
         Command::Balance(args) => balances(args).await,
+        Command::Statement(args) => finance::statement(args).await,
+        Command::Period(command) => finance::period(command).await,
+        Command::Journal(command) => finance::journal(command).await,
         Command::Export(args) => export(args).await,
         Command::Partitions(args) => partitions::run(args).await,
     }
@@ -137,7 +162,13 @@ async fn trial_balance(args: TrialBalance) -> Result<()> {
         Some(code) => Some(book_id(&client, code).await?),
         None => None,
     };
-    let report = report::trial_balance(&client, book).await?;
+    let mut report = match args.when.as_of() {
+        Some(as_of) => report::trial_balance_as_of(&client, book, as_of).await?,
+        None => report::trial_balance(&client, book).await?,
+    };
+    if args.consolidated {
+        report = report.consolidated();
+    }
     if args.json {
         let rows = report.rows.iter().map(|row| {
             json!({
@@ -183,7 +214,10 @@ async fn trial_balance(args: TrialBalance) -> Result<()> {
 async fn balances(args: Balance) -> Result<()> {
     let client = args.database.connect().await?;
     let book = book_id(&client, &args.book).await?;
-    let balances = balance::of_book(&client, book).await?;
+    let balances = match args.when.as_of() {
+        Some(as_of) => balance::as_of(&client, book, as_of).await?,
+        None => balance::of_book(&client, book).await?,
+    };
     if args.json {
         let rows = balances.iter().map(|balance| {
             json!({
@@ -256,7 +290,8 @@ async fn write(client: &mut Client, out: &mut impl Write, format: Format, book: 
     }?)
 }
 
-async fn book_id(client: &Client, code: &str) -> Result<BookId> {
+/// The book with this code.
+pub(super) async fn book_id(client: &Client, code: &str) -> Result<BookId> {
     match client
         .query_opt("SELECT book_id FROM ledger.book WHERE code = $1", &[&code])
         .await?

@@ -2,6 +2,7 @@
 
 mod database;
 mod dev;
+mod finance;
 mod health;
 mod keys;
 mod ledger;

@@ -33,11 +33,13 @@ impl Books<'_> {
         AccountName::new(chart, Some(self.connector), self.currency)
     }
 
-    /// A journal with this code about this object.
+    /// A journal with this code about this object. A payment never fails because finance has closed the day it happened
+    /// on: such a journal carries a value date.
     pub fn draft(&self, code: JournalCode, reference: &str) -> Draft {
         Draft::new(self.book, code, self.at)
             .id(Uuid::now_v7())
             .reference(reference)
+            .or_value_date()
     }
 
     /// Every account that payments, refunds and disputes of this merchant at this acquirer can touch: opened before

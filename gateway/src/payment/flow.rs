@@ -10,8 +10,8 @@
 
 mod settle;
 
-pub(super) use settle::watch_late;
 pub use settle::{AUTHORIZATION_DAYS, Asker, settle_authorization, settle_capture, settle_void};
+pub(super) use settle::{lapses_at, watch_late};
 
 use settle::{decline_answer, declined};
 
@@ -24,7 +24,7 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
-use crate::connector::{Authorize, Decline};
+use crate::connector::{Authorize, Decline, Failure, Found};
 use crate::{id, risk, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -184,6 +184,28 @@ pub(super) async fn send_void(call: &Call, payment: Payment, charge: Charge) -> 
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
     let outcome = at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await;
     settle_void(call, payment, charge, outcome, Asker::Caller).await
+}
+
+/// An authorization has lapsed without a capture: the payment is canceled by its own state machine, the hold released
+/// (J02), and the void sent, so that the customer's money is free also at an acquirer that counts other days. Until the
+/// acquirer has said so the payment is not told to be canceled: it may have been captured there.
+pub(super) async fn lapse(call: &Call, payment: &Payment, found: Result<Found, Failure>) -> Result<(), ApiError> {
+    let fact = |_: &Payment| Fact::VoidStarted {
+        reason: Some("automatic".into()),
+    };
+    let (payment, charge) = begin_operation(call, &payment.id, None, fact).await?;
+    let outcome = match found {
+        Ok(Found::Voided { .. }) => Ok(()),
+        Ok(Found::Authorized(_)) => {
+            let connector = call.app.connector(&charge.connector)?;
+            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+            at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await
+        }
+        other => Err(Failure::Unknown(format!("{other:?}"))),
+    };
+    settle_void(call, payment, charge, outcome, Asker::Sweep)
+        .await
+        .map(drop)
 }
 
 /// Changes what describes a payment, and the amount while nothing was attempted.

@@ -14,7 +14,7 @@
 //! | requires_capture | capture started | same (capture) | – | – |
 //! | requires_capture (capture) | captured | succeeded | J03 J04 (rest released) | charge.captured, payment_intent.succeeded |
 //! | requires_capture (capture) | capture refused | requires_capture | – | – |
-//! | requires_capture | void started | same (void) | – | – |
+//! | requires_capture | void started (asked for, or the authorization has lapsed: `automatic`) | same (void) | – | – |
 //! | requires_capture (void) | voided | canceled | J02 | payment_intent.canceled |
 //! | requires_payment_method, requires_confirmation, requires_action | canceled | canceled | – | payment_intent.canceled |
 //! | succeeded | refund started | same | J08a | refund.created |

@@ -6,6 +6,8 @@
 //! void or refund that is not found is sent again under the same idempotency key: the intent still stands. It must never
 //! authorize a second time.
 //!
+//! An authorization that is not captured is due when it lapses, too: the sweep cancels its payment.
+//!
 //! Several processes may sweep: rows are claimed with SKIP LOCKED and a lease, and the settling functions are safe to
 //! run twice.
 
@@ -130,9 +132,17 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
         }
         // It ended as not received: a late approval is reversed, never adopted.
         None if charge.status == ChargeStatus::Failed => flow::watch_late(&call, charge, found).await,
+        None if lapsed(&payment, &charge, app.clock.now()) => flow::lapse(&call, &payment, found).await,
         // Its own request ended it between the claim and now. What was found is then the good outcome itself.
         None => Ok(()),
     }
+}
+
+/// An authorization that was never captured, and no longer can be relied on.
+fn lapsed(payment: &Payment, charge: &Charge, now: jiff::Timestamp) -> bool {
+    payment.status == Status::RequiresCapture
+        && payment.charge_id.as_ref() == Some(&charge.id)
+        && flow::lapses_at(charge) <= now
 }
 
 fn not_received(message: &str) -> Decline {

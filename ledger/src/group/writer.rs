@@ -137,6 +137,9 @@ where
                 Err(end) => end,
             };
             match end {
+                // Between the lock and the write another transaction took a key or reversed a journal: it has
+                // committed, so the next look sees it.
+                End::NeedsCare if pass == Pass::Careful && attempt < CONFLICT_RETRIES => self.metrics.retried(),
                 End::Conflict if attempt < CONFLICT_RETRIES => {
                     self.metrics.retried();
                     tokio::time::sleep(jitter(Duration::from_millis(1 << attempt))).await;

@@ -1,16 +1,17 @@
 //! The careful way: lock, then judge groups one by one in arrival order on running counters.
 //!
-//! One round trip: holds are locked, then accounts, both in sorted order, and the journals already booked are looked
-//! up; the three statements are pipelined. Writes nothing.
+//! One round trip: holds are locked, then accounts, both in sorted order, and what is booked, closed or taken already is
+//! looked up; the statements are pipelined. Writes nothing.
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 use crate::journal::{HoldUse, Journal, LineKind};
-use crate::{AccountName, BookId, Refusal};
+use crate::{AccountName, BookId, JournalCode, Refusal};
 
 /// Says for each group, the journals of one unit, whether it may be posted: all of it or nothing. Groups are judged in
 /// order, each after the accepted ones before it. The locks stay with the transaction, so that a `post` of the accepted
@@ -21,7 +22,16 @@ pub async fn admit(
 ) -> Result<Vec<Result<(), Refusal>>, tokio_postgres::Error> {
     let journals: Vec<&Journal> = groups.iter().flatten().copied().collect();
     let mut state = State::lock(tx, &journals).await?;
-    Ok(groups.iter().map(|group| state.judge(group)).collect())
+    let wanted = journals
+        .iter()
+        .filter_map(|j| Some((j.book(), reversal_of(j)?)))
+        .collect();
+    let judge = |group: &Vec<&Journal>| {
+        state.judge(group)?;
+        state.remember(group, &wanted);
+        Ok(())
+    };
+    Ok(groups.iter().map(judge).collect())
 }
 
 #[derive(Clone)]
@@ -40,6 +50,7 @@ struct Hold {
     debit: String,
     credit: String,
     remaining: i64,
+    expires_at: Timestamp,
 }
 
 /// What the groups may lean on: counters and holds as they will be after what was accepted so far.
@@ -49,6 +60,20 @@ struct State {
     holds: HashMap<(BookId, Uuid), Hold>,
     journals: HashSet<(BookId, Uuid)>,
     keys: HashSet<(BookId, [u8; 16])>,
+    /// First open instant; books with nothing closed are absent.
+    closed_until: HashMap<BookId, Timestamp>,
+    /// Journals that some journal of the batch reverses.
+    originals: HashMap<(BookId, Uuid), Original>,
+    /// Ids of manual journals with an approval.
+    approved: HashSet<(BookId, Uuid)>,
+}
+
+/// A journal to be reversed.
+#[derive(Clone)]
+struct Original {
+    /// Its lines as the reversal must have them, sorted; none when it has no mirror.
+    mirror: Option<Vec<(String, char, i64)>>,
+    reversed: bool,
 }
 
 impl State {
@@ -77,12 +102,34 @@ impl State {
             (&ids, Type::UUID_ARRAY),
             (&keys, Type::BYTEA_ARRAY),
         ];
-        // Polled in this order, so sent in this order: holds before accounts.
-        let (holds, accounts, booked) = tokio::try_join!(
+        let (reversing, reversed): (Vec<i64>, Vec<Uuid>) = journals
+            .iter()
+            .filter_map(|j| Some((j.book().0, reversal_of(j)?)))
+            .unzip();
+        let period_params: [(&(dyn postgres_types::ToSql + Sync), Type); 1] = [(&books, Type::INT8_ARRAY)];
+        let original_params: [(&(dyn postgres_types::ToSql + Sync), Type); 2] =
+            [(&reversing, Type::INT8_ARRAY), (&reversed, Type::UUID_ARRAY)];
+        let approved_params = [booked_params[0].clone(), booked_params[1].clone()];
+        // Polled in this order, so sent in this order: periods before holds before accounts. What few journals need is
+        // asked for only when one is there.
+        let (periods, holds, accounts, booked, originals, approved) = tokio::try_join!(
             biased;
+            tx.query_typed("SELECT * FROM ledger.lock_periods($1)", &period_params),
             tx.query_typed("SELECT * FROM ledger.lock_holds($1, $2)", &hold_params),
             tx.query_typed("SELECT * FROM ledger.lock_accounts($1, $2)", &account_params),
             tx.query_typed(BOOKED, &booked_params),
+            async {
+                match reversed.is_empty() {
+                    true => Ok(Vec::new()),
+                    false => tx.query_typed(ORIGINALS, &original_params).await,
+                }
+            },
+            async {
+                match journals.iter().any(|j| j.code() == JournalCode::J32) {
+                    true => tx.query_typed(APPROVED, &approved_params).await,
+                    false => Ok(Vec::new()),
+                }
+            },
         )?;
 
         let mut state = State::default();
@@ -93,8 +140,32 @@ impl State {
                     debit: row.try_get("debit_account")?,
                     credit: row.try_get("credit_account")?,
                     remaining: row.try_get("remaining")?,
+                    expires_at: row.try_get("expires_at")?,
                 },
             );
+        }
+        for row in &periods {
+            if let Some(closed_until) = row.try_get("closed_until")? {
+                state.closed_until.insert(BookId(row.try_get("book_id")?), closed_until);
+            }
+        }
+        for row in &originals {
+            let (accounts, kinds): (Vec<String>, Vec<i8>) = (row.try_get("account")?, row.try_get("kind")?);
+            let amounts: Vec<i64> = row.try_get("amount")?;
+            let lines = accounts.into_iter().zip(kinds).zip(amounts);
+            let lines = lines.map(|((account, kind), amount)| (account, char::from(kind as u8), amount));
+            let original = Original {
+                mirror: mirror(lines, row.try_get::<_, Option<Uuid>>("hold_id")?.is_some()),
+                reversed: row.try_get("reversed")?,
+            };
+            state
+                .originals
+                .insert((BookId(row.try_get("book_id")?), row.try_get("journal_id")?), original);
+        }
+        for row in &approved {
+            state
+                .approved
+                .insert((BookId(row.try_get("book_id")?), row.try_get("journal_id")?));
         }
         for row in &accounts {
             state.accounts.insert(
@@ -104,10 +175,15 @@ impl State {
         }
         for row in &booked {
             let book = BookId(row.try_get("book_id")?);
-            state.journals.insert((book, row.try_get("journal_id")?));
-            let key: Option<&[u8]> = row.try_get("idem_key")?;
-            if let Some(key) = key.and_then(|k| k.try_into().ok()) {
-                state.keys.insert((book, key));
+            match row.try_get::<_, Option<&[u8]>>("idem_key")? {
+                Some(key) => {
+                    if let Ok(key) = key.try_into() {
+                        state.keys.insert((book, key));
+                    }
+                }
+                None => {
+                    state.journals.insert((book, row.try_get("journal_id")?));
+                }
             }
         }
         Ok(state)
@@ -121,6 +197,7 @@ impl State {
             holds: HashMap::new(),
         };
         let (mut ids, mut keys) = (HashSet::new(), HashSet::new());
+        let mut reversed = HashSet::new();
         for j in group {
             if next.base.journals.contains(&(j.book(), j.id())) || !ids.insert((j.book(), j.id())) {
                 return Err(Refusal::DuplicateJournal);
@@ -130,6 +207,7 @@ impl State {
             {
                 return Err(Refusal::KeyUsed);
             }
+            next.base.permit(j, group, &mut reversed)?;
             for line in j.lines() {
                 if !next.account(j.book(), &line.account)?.open {
                     return Err(Refusal::AccountClosed(line.account.to_string()));
@@ -154,7 +232,59 @@ impl State {
         self.holds.extend(holds);
         self.journals.extend(ids);
         self.keys.extend(keys);
+        for original in reversed {
+            if let Some(original) = self.originals.get_mut(&original) {
+                original.reversed = true;
+            }
+        }
         Ok(())
+    }
+
+    /// What the journal is dated, reverses and needs to be approved for, as `ledger.guard_journal` has it.
+    fn permit(&self, j: &Journal, group: &[&Journal], reversed: &mut HashSet<(BookId, Uuid)>) -> Result<(), Refusal> {
+        if let Some(open_from) = self.closed_until.get(&j.book())
+            && j.effective_at() < *open_from
+            && !j.or_value_date()
+        {
+            return Err(Refusal::PeriodClosed(open_from.to_string()));
+        }
+        if j.code() == JournalCode::J26 {
+            let id = j.reverses().ok_or(Refusal::UnknownJournal(Uuid::nil()))?;
+            let of_group = group.iter().find(|o| o.book() == j.book() && o.id() == id);
+            let original = match of_group {
+                Some(o) => Some(Original {
+                    mirror: mirror(lines(o), o.hold().is_some()),
+                    reversed: false,
+                }),
+                None => self.originals.get(&(j.book(), id)).cloned(),
+            };
+            let original = original.ok_or(Refusal::UnknownJournal(id))?;
+            let mut own: Vec<_> = lines(j).collect();
+            own.sort_unstable();
+            if original.mirror.as_ref() != Some(&own) {
+                return Err(Refusal::NotAMirror(id));
+            }
+            if original.reversed || !reversed.insert((j.book(), id)) {
+                return Err(Refusal::AlreadyReversed(id));
+            }
+        }
+        if j.code() == JournalCode::J32 && !self.approved.contains(&(j.book(), j.id())) {
+            return Err(Refusal::NotApproved(j.id()));
+        }
+        Ok(())
+    }
+
+    /// Journals accepted before in the same batch may be reversed by later ones of it.
+    fn remember(&mut self, group: &[&Journal], wanted: &HashSet<(BookId, Uuid)>) {
+        for j in group {
+            if wanted.contains(&(j.book(), j.id())) {
+                let original = Original {
+                    mirror: mirror(lines(j), j.hold().is_some()),
+                    reversed: false,
+                };
+                self.originals.entry((j.book(), j.id())).or_insert(original);
+            }
+        }
     }
 }
 
@@ -185,18 +315,23 @@ impl Overlay<'_> {
         let pair = |debit: LineKind| j.lines().iter().find(|l| l.kind == debit);
         match j.hold() {
             None => Ok(()),
-            Some(HoldUse::Open { .. }) => {
+            Some(HoldUse::Open { expires_at }) => {
                 if let (Some(d), Some(c)) = (pair(LineKind::PendingDebit), pair(LineKind::PendingCredit)) {
                     let hold = Hold {
                         debit: d.account.to_string(),
                         credit: c.account.to_string(),
                         remaining: d.amount,
+                        expires_at,
                     };
                     self.holds.insert((j.book(), j.id()), hold);
                 }
                 Ok(())
             }
-            Some(HoldUse::Consume { hold_id, closes }) => {
+            Some(HoldUse::Consume {
+                hold_id,
+                closes,
+                alive_at,
+            }) => {
                 let key = (j.book(), hold_id);
                 let known = self.holds.get(&key).or_else(|| self.base.holds.get(&key)).cloned();
                 let mut hold = known.ok_or(Refusal::UnknownHold(hold_id))?;
@@ -205,6 +340,9 @@ impl Overlay<'_> {
                 };
                 if hold.remaining == 0 {
                     return Err(Refusal::HoldClosed(hold_id));
+                }
+                if alive_at.is_some_and(|at| at >= hold.expires_at) {
+                    return Err(Refusal::HoldExpired(hold_id));
                 }
                 if hold.debit != d.account.as_str() || hold.credit != c.account.as_str() {
                     return Err(Refusal::HoldMismatch(hold_id));
@@ -263,9 +401,39 @@ fn account(row: &Row) -> Result<Account, tokio_postgres::Error> {
     })
 }
 
+/// The journal that this one reverses in full.
+fn reversal_of(j: &Journal) -> Option<Uuid> {
+    j.reverses().filter(|_| j.code() == JournalCode::J26)
+}
+
+fn mirror(lines: impl Iterator<Item = (String, char, i64)>, moves_a_hold: bool) -> Option<Vec<(String, char, i64)>> {
+    if moves_a_hold {
+        return None;
+    }
+    let swapped = lines.map(|(account, kind, amount)| (account, if kind == 'D' { 'C' } else { 'D' }, amount));
+    let mut swapped: Vec<_> = swapped.collect();
+    swapped.sort_unstable();
+    Some(swapped)
+}
+
+fn lines(j: &Journal) -> impl Iterator<Item = (String, char, i64)> {
+    j.lines()
+        .iter()
+        .map(|l| (l.account.to_string(), l.kind.letter(), l.amount))
+}
+
 const BOOKED: &str = "
-    SELECT j.book_id, j.journal_id, j.idem_key FROM unnest($1, $2) AS n(book_id, journal_id)
+    SELECT j.book_id, j.journal_id, NULL::bytea AS idem_key FROM unnest($1, $2) AS n(book_id, journal_id)
     JOIN ledger.journal j USING (book_id, journal_id)
-    UNION
-    SELECT k.book_id, k.journal_id, k.idem_key FROM unnest($1, $3) AS n(book_id, idem_key)
-    JOIN ledger.journal_key k USING (book_id, idem_key)";
+    UNION ALL
+    SELECT r.book_id, r.journal_id, r.idem_key FROM unnest($1, $3) AS n(book_id, idem_key)
+    JOIN ledger.receipt r ON r.book_id = n.book_id AND r.idem_key = n.idem_key";
+
+const ORIGINALS: &str = "
+    SELECT j.book_id, j.journal_id, j.hold_id, j.account, j.kind, j.amount, r.journal_id IS NOT NULL AS reversed
+    FROM unnest($1, $2) AS n(book_id, journal_id) JOIN ledger.journal j USING (book_id, journal_id)
+    LEFT JOIN ledger.reversal r USING (book_id, journal_id)";
+
+const APPROVED: &str = "
+    SELECT d.book_id, d.journal_id FROM unnest($1, $2) AS n(book_id, journal_id)
+    JOIN ledger.decision d USING (book_id, journal_id) WHERE d.verdict = 'approved'";

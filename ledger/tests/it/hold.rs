@@ -1,10 +1,12 @@
 //! Holds: opened, consumed in parts, voided; never over-consumed, whatever the order and however many at once.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use ledger::group::{GroupCommitter, Options};
 use ledger::journal::Journal;
 use ledger::post::{LedgerBatch, PostError, admit, post};
-use ledger::{BookId, JournalCode, Refusal, balance};
+use ledger::{BookId, JournalCode, Refusal, balance, hold};
 use uuid::Uuid;
 
 use crate::postgres::Database;
@@ -148,5 +150,95 @@ async fn a_hold_opened_and_captured_in_one_batch_is_fine() {
         .unwrap()
         .get(0);
     assert_eq!(open, 0);
+    assert_proven(&db).await;
+}
+
+#[tokio::test]
+async fn a_lapsed_hold_may_be_used_unless_the_caller_says_otherwise() {
+    let db = Database::new().await;
+    let client = db.connect_as("gateway_app").await;
+    let book = book(&client, "acct_1").await;
+    let auth = authorization(book, 100);
+    post(&client, &[&auth]).await.unwrap();
+    let expires = Timestamp::from_second(1_800_000_000).unwrap();
+    let strict = |at: Timestamp| {
+        draft(book, JournalCode::J03)
+            .consume(auth.id(), receivable(), pending(), 10, None)
+            .unless_expired(at)
+            .debit(receivable(), 10)
+            .credit(pending(), 10)
+            .balance()
+            .unwrap()
+    };
+    let expected = Refusal::HoldExpired(auth.id());
+    client.batch_execute("BEGIN").await.unwrap();
+    let (just, late) = (strict(expires - Duration::from_micros(1)), strict(expires));
+    assert_eq!(
+        admit(&client, &[vec![&late], vec![&just]]).await.unwrap(),
+        [Err(expected.clone()), Ok(())]
+    );
+    post(&client, &[&just]).await.unwrap();
+    assert!(matches!(post(&client, &[&late]).await, Err(PostError::Refused(found)) if found == expected));
+    client.batch_execute("ROLLBACK").await.unwrap();
+    post(&client, &[&captured(book, auth.id(), 10, None)]).await.unwrap();
+    assert_proven(&db).await;
+}
+
+/// Several processes sweep at once, one of them dies half-way: every lapsed hold is released exactly once, no other is.
+#[tokio::test]
+async fn lapsed_holds_are_released_once_whoever_sweeps_and_whoever_dies() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    let book = book(&client, "acct_1").await;
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let hold = |after: i64| {
+        draft(book, JournalCode::J01)
+            .hold(receivable(), pending(), 10, now + SignedDuration::from_secs(after))
+            .balance()
+            .unwrap()
+    };
+    let holds: Vec<Journal> = (-19..=20).map(hold).collect(); // 20 have lapsed, the last of them this very moment
+    post(&client, &holds.iter().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(hold::expired(&client, now, 100).await.unwrap().len(), 20);
+
+    // One has claimed when it is killed: what it had in hand is free again.
+    let dying = db.connect().await;
+    dying.batch_execute("BEGIN").await.unwrap();
+    let claim = "SELECT count(*) FROM ledger.claim_expired(to_timestamp(1800000000), 5)";
+    assert_eq!(dying.query_one(claim, &[]).await.unwrap().get::<_, i64>(0), 5);
+    // Others meanwhile pass over those five and do not wait for them.
+    let sweep = async |limit: u32| {
+        let mut client = db.connect_as("gateway_app").await;
+        let mut swept = Vec::new();
+        loop {
+            let tx = client.transaction().await.unwrap();
+            let claimed = hold::expire(&tx, now, limit).await.unwrap();
+            tx.commit().await.unwrap();
+            if claimed.is_empty() {
+                return swept;
+            }
+            swept.extend(claimed.into_iter().map(|h| h.hold_id));
+        }
+    };
+    let (a, b, c) = tokio::join!(sweep(1), sweep(2), sweep(3));
+    assert_eq!(a.len() + b.len() + c.len(), 15);
+    let pid: i32 = dying.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    client
+        .query_one("SELECT pg_terminate_backend($1)", &[&pid])
+        .await
+        .unwrap();
+    while dying.simple_query("SELECT 1").await.is_ok() {}
+    let mut d = Vec::new();
+    while d.len() < 5 {
+        d.extend(sweep(9).await); // the server may still be undoing what the dead one did
+    }
+    let mut all: Vec<Uuid> = [a, b, c, d].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 20);
+    let releases =
+        "SELECT count(*) FROM ledger.journal WHERE code = 'J02' AND effective_at <= to_timestamp(1800000000)";
+    assert_eq!(client.query_one(releases, &[]).await.unwrap().get::<_, i64>(0), 20);
+    assert_eq!(hold::expired(&client, now, 100).await.unwrap(), []);
     assert_proven(&db).await;
 }

@@ -3,13 +3,18 @@
 mod attack;
 mod group;
 mod hold;
+mod manual;
 mod model;
 mod partition;
+mod period;
 mod postgres;
 mod posting;
+mod receipt;
 mod reference;
 mod reports;
+mod reverse;
 mod seal;
+mod statement;
 
 use jiff::Timestamp;
 use ledger::journal::{Draft, Journal};

@@ -109,7 +109,7 @@ async fn a_key_is_used_once_over_all_months() {
     let client = db.connect().await;
     let book = book(&client, "acct_1").await;
     let keyed = |day| {
-        let draft = on(day, book, JournalCode::J32).key([7; 16]);
+        let draft = on(day, book, JournalCode::J03).key([7; 16]);
         draft.debit(receivable(), 5).credit(pending(), 5).balance().unwrap()
     };
     post(&client, &[&keyed(OLD)]).await.unwrap();

@@ -53,7 +53,7 @@ async fn each_refusal_has_its_own_name_and_leaves_nothing_behind() {
             Refusal::UnknownAccount("1110.acme.usd".into()),
         ),
         (
-            draft(book, JournalCode::J32)
+            draft(book, JournalCode::J03)
                 .debit(receivable(), 1)
                 .credit(unopened.clone(), 1)
                 .balance()

@@ -13,7 +13,7 @@ use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
 use crate::payment::{review, store, sweep};
 use crate::{id, wire};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 /// How long an authorization holds before it expires, in days: the card networks' usual seven.
@@ -115,7 +115,8 @@ async fn approved(
         unit = unit.journals(journals).insert(&row);
         transaction = Some(row);
     } else {
-        let expires_at = call.app.clock.now() + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS);
+        let expires_at = lapses_at(&charge);
+        charge.check_at = Some(expires_at);
         let journal = books.authorized(&charge, expires_at).map_err(Refused::Ledger)?;
         charge.hold_id = Some(journal.id());
         unit = unit.journals([journal]);
@@ -251,7 +252,7 @@ pub async fn settle_capture(
             Err(failure) => {
                 let mut next = state::apply(&payment, &Fact::CaptureRefused)?;
                 let mut charge = charge.clone();
-                settle(&mut charge);
+                wait_for_capture(call, &mut charge);
                 let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
                 (unit, Answer::refusal(&operation_refused("captured", failure)))
             }
@@ -315,7 +316,7 @@ pub async fn settle_void(
             Err(failure) => {
                 let mut next = state::apply(&payment, &Fact::VoidRefused)?;
                 let mut charge = charge.clone();
-                settle(&mut charge);
+                wait_for_capture(call, &mut charge);
                 let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
                 (unit, Answer::refusal(&operation_refused("canceled", failure)))
             }
@@ -351,6 +352,19 @@ async fn finish(
 fn settle(charge: &mut Charge) {
     charge.check_at = None;
     charge.request_key = None;
+}
+
+/// When the authorization of a charge lapses: the networks count from when it was asked for.
+pub(in crate::payment) fn lapses_at(charge: &Charge) -> Timestamp {
+    charge.created_at + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS)
+}
+
+/// The authorization stands as before; the sweep comes when it lapses, or soon when it has.
+fn wait_for_capture(call: &Call, charge: &mut Charge) {
+    settle(charge);
+    let soon = call.app.clock.now() + sweep::backoff(charge.swept);
+    charge.check_at = Some(lapses_at(charge).max(soon));
+    charge.swept = charge.swept.saturating_add(1);
 }
 
 /// The outcome is not known; the caller was told so, and the sweep asks.
