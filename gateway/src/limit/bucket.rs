@@ -41,8 +41,10 @@ impl Quota {
 
     const fn new(count: u32, window_s: u32) -> Self {
         let burst = if count == 0 { 1 } else { count };
+        let interval_ns = window_s as u64 * 1_000_000_000 / burst as u64;
         Self {
-            interval_ns: window_s as u64 * 1_000_000_000 / burst as u64,
+            // More than one a nanosecond is as good as no limit, but not a division by zero.
+            interval_ns: if interval_ns == 0 { 1 } else { interval_ns },
             burst,
             window_s,
         }
@@ -115,6 +117,17 @@ mod tests {
         assert_eq!(bucket.take(&quota, 7), Err(wait), "a refusal takes nothing");
         assert!(bucket.take(&quota, 7 + wait.as_nanos() as u64).is_ok());
         assert!(bucket.take(&quota, 7 + wait.as_nanos() as u64).is_err());
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_quota_work() {
+        for count in [0, 1, u32::MAX] {
+            let (quota, bucket) = (Quota::per_second(count), Bucket::default());
+            assert_eq!(
+                bucket.take(&quota, u64::MAX / 2).map(|refill| refill.left),
+                Ok(u64::from(count.max(1)) - 1)
+            );
+        }
     }
 
     proptest! {
