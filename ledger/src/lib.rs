@@ -15,6 +15,10 @@
 //! * A hold is pending money: opened by a journal, consumed in parts, voided or lapsed by others. What is held cannot be
 //!   spent, and a hold never gives more than it has.
 //!
+//! * A journal is [reversed](journal::Journal::reversal) once, by its mirror. What is dated in a [closed period](period)
+//!   is refused, or carries a value date. A [manual journal](manual) needs two people. A journal with a key leaves a
+//!   [receipt], and whoever asks again gets the first answer.
+//!
 //! # Who guards what
 //!
 //! Every invariant is held twice. In Rust: an unbalanced journal cannot be built, a [refusal](Refusal) is a value of a
