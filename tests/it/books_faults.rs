@@ -137,24 +137,26 @@ async fn csv_and_json_lines_add_up_to_the_trial_balance() {
     assert_eq!(sums, trial);
 }
 
-/// What hledger must find in a forged copy.
+/// What hledger must find in a forged copy. Where it can be, the fault cancels out, so that no closing balance gives it away
+/// and the check that is meant has to find it.
 fn hledger_faults(good: &str) -> Vec<(&'static str, String)> {
-    let close = good
-        .rfind("* closing balances")
-        .map(|at| good[..at].rfind('\n').expect("a line") + 1)
-        .expect("a close");
-    let first = good.find("\n\n").expect("a first transaction") + 2;
-    let end = first + good[first..].find("\n\n").expect("a second transaction") + 1;
-    let undated = |text: &str| text.replacen(&good[first..first + 10], "2999-12-31", 1);
-    let insert = |text: &str| format!("{}{text}\n{}", &good[..close], &good[close..]);
-    let declared = account_of(good, "liabilities:", "usd");
+    let (first, end) = first_transaction(good);
+    let day = &good[first..first + 10];
+    let closing = good.rfind("\n\n").expect("a close") + 1;
+    let insert = |text: &str| format!("{}{text}{}", &good[..closing], &good[closing..]);
+    let account = account_of(good, "liabilities:", "usd");
+    let there_and_back =
+        |day: &str, account: &str| format!("\n{day} * J32\n    {account}  USD 5.00\n    {account}  USD -5.00\n");
+    let exchange =
+        |usd: &str, jpy: &str| format!("\n{day} * J17\n    {account}  USD {usd}\n    {account}  JPY {jpy}\n");
+    let leg_of_usd = leg(good, "USD ");
     vec![
-        ("a leg off by a cent", bump(good, "USD ", 1)),
+        ("a leg off by a cent", bump(good, "USD ")),
         (
             "a leg off by four tenths of a cent",
-            good.replacen(&leg(good, "USD "), &format!("{}4", leg(good, "USD ")), 1),
+            good.replacen(&leg_of_usd, &format!("{leg_of_usd}4"), 1),
         ),
-        ("a yen too much", bump(good, "JPY ", 1)),
+        ("a yen too much", bump(good, "JPY ")),
         ("an assertion off by a cent", bump_last(good, "= USD ")),
         ("an assertion off by a yen", bump_last(good, "= JPY ")),
         ("a transaction gone", format!("{}{}", &good[..first], &good[end..])),
@@ -164,35 +166,33 @@ fn hledger_faults(good: &str) -> Vec<(&'static str, String)> {
         ),
         (
             "an exchange without its clearing legs",
-            insert(&format!(
-                "{} * J17\n    {declared}  USD 10.00\n    {declared}  JPY -1561\n",
-                &good[first..first + 10]
-            )),
+            insert(&(exchange("10.00", "-1561") + &exchange("-10.00", "1561"))),
         ),
         (
             "an account that nobody declared",
-            good.replacen("    liabilities:", "    liabilities:ghost:", 1),
+            insert(&there_and_back(day, "liabilities:ghost:usd")),
         ),
-        (
-            "a day out of order",
-            format!("{}{}", &good[..first], undated(&good[first..])),
-        ),
+        ("a day out of order", insert(&there_and_back("1999-12-31", &account))),
         ("a code that nobody declared", good.replacen(") J03", ") J99", 1)),
     ]
 }
 
 /// What beancount must find in a forged copy. Days out of order it sorts, and it knows no payees: that is hledger's part.
 fn beancount_faults(good: &str) -> Vec<(&'static str, String)> {
-    let first = good.find("\n\n").expect("a first transaction") + 2;
-    let end = first + good[first..].find("\n\n").expect("a second transaction") + 1;
+    let (first, end) = first_transaction(good);
     let day = &good[first..first + 10];
     let account = account_of(good, "Liabilities:", "USD");
+    let of_yen = account_of(good, "Liabilities:", "JPY");
+    let add = |text: &str| format!("{good}{text}");
+    let exchange =
+        |usd: &str, jpy: &str| format!("\n{day} * \"J17\" \"\"\n  {account}  {usd} USD\n  {of_yen}  {jpy} JPY\n");
+    let leg_of_usd = leg_before(good, " USD\n");
     vec![
         ("a leg off by a cent", bump_before(good, " USD\n")),
-        ("a leg off by four tenths of a cent", {
-            let leg = leg_before(good, " USD\n");
-            good.replacen(&leg, &leg.replace(" USD", "4 USD"), 1)
-        }),
+        (
+            "a leg off by four tenths of a cent",
+            good.replacen(&leg_of_usd, &leg_of_usd.replace(" USD", "4 USD"), 1),
+        ),
         ("a yen too much", bump_before(good, " JPY\n")),
         ("an assertion off by a cent", bump_before_last(good, " ~ 0 USD\n")),
         ("an assertion off by a yen", bump_before_last(good, " ~ 0 JPY\n")),
@@ -203,13 +203,24 @@ fn beancount_faults(good: &str) -> Vec<(&'static str, String)> {
         ),
         (
             "an exchange without its clearing legs",
-            format!("{good}\n{day} * \"J17\" \"\"\n  {account}  10.00 USD\n  {account}  -1561 JPY\n"),
+            add(&(exchange("10.00", "-1561") + &exchange("-10.00", "1561"))),
         ),
         (
             "an account that nobody opened",
-            good.replacen("\n  Liabilities:", "\n  Liabilities:Ghost:", 1),
+            add(&format!(
+                "\n{day} * \"J32\" \"\"\n  Liabilities:Ghost:USD  5.00 USD\n  Liabilities:Ghost:USD  -5.00 USD\n"
+            )),
         ),
     ]
+}
+
+/// Where the first transaction begins and ends, the empty line after it included.
+fn first_transaction(text: &str) -> (usize, usize) {
+    let first = text.find("\n\n").expect("a first transaction") + 2;
+    (
+        first,
+        first + text[first..].find("\n\n").expect("a second transaction") + 2,
+    )
 }
 
 /// The first declared account under this root in this currency.
@@ -238,22 +249,22 @@ fn leg_before(text: &str, commodity: &str) -> String {
     line.rsplit("  ").next().expect("an amount").to_owned()
 }
 
-/// One unit of the last digit more (or less, below zero) in the first leg of the commodity.
-fn bump(text: &str, commodity: &str, by: i64) -> String {
+/// The first leg of the commodity, one unit of its last digit further from zero.
+fn bump(text: &str, commodity: &str) -> String {
     let good = leg(text, commodity);
-    text.replacen(&good, &next(&good, by), 1)
+    text.replacen(&good, &next(&good), 1)
 }
 
 fn bump_before(text: &str, commodity: &str) -> String {
     let good = leg_before(text, commodity);
-    text.replacen(&good, &next(&good, 1), 1)
+    text.replacen(&good, &next(&good), 1)
 }
 
 /// The same in the last assertion that is not zero.
 fn bump_last(text: &str, mark: &str) -> String {
     let line = text.lines().rfind(|line| line.contains(mark)).expect("an assertion");
     let at = line.find(mark).expect("it is there");
-    text.replacen(line, &format!("{}{}", &line[..at], next(&line[at..], 1)), 1)
+    text.replacen(line, &format!("{}{}", &line[..at], next(&line[at..])), 1)
 }
 
 fn bump_before_last(text: &str, mark: &str) -> String {
@@ -266,17 +277,17 @@ fn bump_before_last(text: &str, mark: &str) -> String {
     let number = amount.strip_suffix(mark.trim_end()).expect("an amount");
     text.replacen(
         line,
-        &format!("{name} balance {account} {}{}", next(number, 1), mark.trim_end()),
+        &format!("{name} balance {account} {}{}", next(number), mark.trim_end()),
         1,
     )
 }
 
-/// The number in this text with its last digit moved.
-fn next(text: &str, by: i64) -> String {
+/// The number in this text, one unit of its last digit further from zero.
+fn next(text: &str) -> String {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let moved = format!(
         "{:0width$}",
-        digits.parse::<i64>().expect("digits") + by,
+        digits.parse::<i64>().expect("digits") + 1,
         width = digits.len()
     );
     let mut moved = moved.chars();
