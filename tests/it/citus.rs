@@ -18,12 +18,13 @@ const REFERENCE: [&str; 7] = [
 ];
 
 /// Stay on the coordinator: not of one book, and not on the path of a payment.
-const LOCAL: [&str; 7] = [
+const LOCAL: [&str; 8] = [
+    "ledger.seal",
     "gateway.callback",
     "gateway.nonce",
     "gateway.security_event",
-    "vault.rotation",
     "gateway.console_user",
+    "vault.rotation",
     "public.gateway_schema_history",
     "public.ledger_schema_history",
 ];
