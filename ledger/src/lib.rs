@@ -12,6 +12,7 @@
 //!   lines that sum to zero per currency, the posted ones and the pending ones each by themselves. It is one row, its
 //!   lines are arrays in it; the view `ledger.posting` shows them as rows. Journals are never changed: a correction is a
 //!   new journal that [`reverses`](journal::Draft::reverses) the old.
+//!   The journal lies in [months](partition), made ahead; one that is old enough can be detached, its sums carried forward.
 //! * A hold is pending money: opened by a journal, consumed in parts, voided or lapsed by others. What is held cannot be
 //!   spent, and a hold never gives more than it has.
 //!

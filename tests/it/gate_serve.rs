@@ -47,11 +47,14 @@ impl Second {
              [access]\n{access}\n
              [database]\nurl = {:?}\nvault_url = {:?}\nconnections = 4\n
              [vault]\nkeys = {:?}\n
+             [seal]\nkeys = {:?}\nheads = {:?}\n
              [webhooks]\nauthorities = \"\"\n
              [stripe]\nbase_url = {:?}\nsecret_key = {}\nwebhook_secret = {}\nauthorities = \"\"\n",
             role("gateway_app"),
             role("vault_app"),
             dir.join("vault.keys"),
+            dir.join("seal.keys"),
+            dir.join("heads"),
             app.told("/simulator_url"),
             credentials["acquirer_secret_key"],
             credentials["acquirer_webhook_secret"],

@@ -62,10 +62,13 @@ Check it with nothing of ours: python3 tests/proof/verify.py proof.json --head h
     )]
     Statement(finance::Statement),
     /// Close and reopen periods
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "Example:\n  counterfoil ledger period close --up-to 2026-10-31 --by ada"
+    )]
     Period(finance::Period),
     /// Manual journals: proposed by one person, approved by another
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = "Example:\n  counterfoil ledger journal list")]
     Journal(finance::Journal),
     /// The books in a format that an independent program reads and checks
     #[command(after_long_help = "Examples:

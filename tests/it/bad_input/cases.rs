@@ -446,7 +446,7 @@ fn routes() -> Vec<Case> {
         (
             "a card number as an id",
             Get("/v1/payment_intents/4242424242424242".into()),
-            (404, "resource_missing", "intent"),
+            (400, "parameter_invalid_string", "path"),
         ),
         (
             "limit 0",

@@ -1,0 +1,178 @@
+//! The edges of the seal: resuming, roles, servers that counted further, proofs that would not hold, detached months.
+
+use super::*;
+
+#[tokio::test]
+async fn verifying_resumes_and_still_checks_the_chain() {
+    let sealed = Sealed::new().await;
+    let mut heads = Vec::new();
+    let mut seen = |p: Progress<'_>| {
+        assert!(p.good);
+        heads.push(p.head.clone());
+    };
+    verify(&mut sealed.db.connect().await, Options::default(), &mut seen)
+        .await
+        .unwrap();
+    assert_eq!(heads.iter().map(|h| h.journals).collect::<Vec<_>>(), [4, 8, 10]);
+    sealed
+        .attack(&format!(
+            "UPDATE ledger.journal SET reference = 'x' WHERE journal_id = '{}'",
+            sealed.journals[0]
+        ))
+        .await;
+    let resume = Options {
+        heads: &heads[1..2],
+        from_page: heads[1].pages + 1,
+        keys: None,
+    };
+    let report = verify(&mut sealed.db.connect().await, resume, |_| {}).await.unwrap();
+    assert_eq!(wrong(&report), [], "page 1 was verified before and is not read");
+    assert_eq!(report.checks.iter().find(|c| c.name == JOURNALS).unwrap().rows, 2);
+    sealed
+        .attack("UPDATE ledger.seal SET root = sha256('x') WHERE page = 1")
+        .await;
+    let report = verify(&mut sealed.db.connect().await, resume, |_| {}).await.unwrap();
+    assert!(!report.is_ok(), "the chain is always checked");
+}
+
+#[tokio::test]
+async fn the_serving_role_can_add_to_the_chain_and_nothing_else() {
+    let sealed = Sealed::new().await;
+    let mut client = sealed.db.connect_as("gateway_app").await;
+    post(&client, &[&capture(sealed.book, 10, 1)]).await.unwrap();
+    settled(&client).await;
+    assert_eq!(sealed.folder.sealer().round(&mut client).await.unwrap().pages, 1);
+    let call = "SELECT ledger.seal_page(page + $1, journals, total + journals, last_xid, last_book, last_journal, root, roll_digest,
+                hash, sealed_at, hash, head, key_id, key_check, mac, roll) FROM ledger.seal ORDER BY page DESC LIMIT 1";
+    for skip in [0i64, 1, 2] {
+        let error = client.execute(call, &[&skip]).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "LG008", "the bounds do not advance");
+    }
+    for role in ["finance_ro", "auditor"] {
+        let error = sealed
+            .db
+            .connect_as(role)
+            .await
+            .execute(call, &[&1i64])
+            .await
+            .unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "42501", "{role}");
+    }
+    for role in ["postgres", "ledger_owner"] {
+        let owner = sealed.db.connect_as(role).await;
+        for sql in [
+            "UPDATE ledger.seal SET key_id = 'x'",
+            "DELETE FROM ledger.seal",
+            "TRUNCATE ledger.seal",
+        ] {
+            let error = owner.batch_execute(sql).await.unwrap_err();
+            assert_eq!(error.code().unwrap().code(), "LG007", "{role}: {sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn books_from_a_server_that_counted_further_are_refused() {
+    let sealed = Sealed::new().await;
+    // As after a logical restore into a new server: the same rows, their transactions far ahead of its counter.
+    sealed
+        .attack("DELETE FROM ledger.seal; UPDATE ledger.journal SET recorded_xid = recorded_xid + 1000000000")
+        .await;
+    let found = wrong(&sealed.verify().await);
+    assert!(found.iter().any(|f| f.0 == UNSEALED && f.1 == 10), "{found:?}");
+}
+
+#[tokio::test]
+async fn proofs_are_refused_where_they_would_not_hold() {
+    let mut sealed = Sealed::new().await;
+    sealed.post(1).await;
+    let mut client = sealed.db.connect().await;
+    let head = sealed.folder.heads()[0].clone();
+    let first = sealed.journals[0];
+    let proven = proof::prove(&mut client, None, first, Some(&head)).await.unwrap();
+    assert_eq!((&proven["leaf_index"], &proven["page"]["page"]), (&0.into(), &1.into()));
+    let refused = |e: Result<serde_json::Value, proof::ProofError>| e.unwrap_err().to_string();
+    let unsealed = sealed.journals[10];
+    assert!(refused(proof::prove(&mut client, None, unsealed, None).await).contains("not sealed yet"));
+    assert!(refused(proof::prove(&mut client, None, Uuid::now_v7(), None).await).contains("no journal"));
+    sealed.seal().await;
+    assert!(refused(proof::prove(&mut client, None, unsealed, Some(&head)).await).contains("after the head"));
+    let newer = sealed.folder.heads()[1].clone();
+    proof::consistency(&mut client, &head, &newer).await.unwrap();
+    assert!(refused(proof::consistency(&mut client, &newer, &head).await).contains("older head"));
+    let foreign = Head { root: [0; 32], ..head };
+    assert!(refused(proof::consistency(&mut client, &foreign, &newer).await).contains("not of these books"));
+    sealed
+        .attack(&format!(
+            "UPDATE ledger.journal SET reference = 'x' WHERE journal_id = '{first}'"
+        ))
+        .await;
+    assert!(refused(proof::prove(&mut client, None, sealed.journals[1], None).await).contains("not what was sealed"));
+}
+
+#[tokio::test]
+async fn a_detached_month_excuses_its_own_journals_alone() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    let book = book(&client, "acct_1").await;
+    let owner = db.connect_as("ledger_owner").await;
+    let month = jiff::civil::date(2025, 3, 1);
+    owner
+        .query_one("SELECT ledger.make_month($1)", &[&month])
+        .await
+        .unwrap();
+    let second = month.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second();
+    let old = |n: u32| {
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, second.unsigned_abs(), n));
+        let draft = crate::draft(book, ledger::JournalCode::J03).id(id);
+        draft
+            .debit(crate::receivable(), 10)
+            .credit(crate::pending(), 10)
+            .balance()
+            .unwrap()
+    };
+    let young = [capture(book, 100, 1), capture(book, 200, 2)];
+    // Both in one page, and a page of old ones alone.
+    for journal in [
+        &old(1),
+        &young[0],
+        &old(2),
+        &young[1],
+        &old(3),
+        &old(4),
+        &old(5),
+        &old(6),
+    ] {
+        post(&client, &[journal]).await.unwrap();
+    }
+    let mut sealed = Sealed {
+        client: db.connect().await,
+        db,
+        book,
+        folder: Folder::new(),
+        journals: young.iter().map(ledger::journal::Journal::id).collect(),
+    };
+    sealed.seal().await;
+    assert_eq!(wrong(&sealed.verify().await), []);
+    ledger::partition::detach(&sealed.db.connect().await, month)
+        .await
+        .unwrap();
+    let report = sealed.verify().await;
+    assert_eq!(wrong(&report), []);
+    let unread = report.checks.last().unwrap();
+    assert_eq!(
+        (unread.name, unread.rows),
+        ("sealed journals of detached months, which are not read", 6)
+    );
+    let edited = sealed.journals.remove(0);
+    sealed
+        .attack(&format!(
+            "UPDATE ledger.journal SET reference = 'x' WHERE journal_id = '{edited}'"
+        ))
+        .await;
+    let found = wrong(&sealed.verify().await);
+    assert!(
+        matches!(&found[..], [(JOURNALS, 1, first)] if first.contains(&edited.to_string())),
+        "{found:?}"
+    );
+}
