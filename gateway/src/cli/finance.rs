@@ -95,6 +95,7 @@ pub(super) enum Period {
         reason: String,
     },
     /// Every close and reopening, the newest first
+    #[command(after_long_help = "Example:\n  counterfoil ledger period list --json")]
     List {
         #[command(flatten)]
         database: database::Which,
@@ -129,6 +130,9 @@ pub(super) enum Journal {
     #[command(after_long_help = "Example:\n  counterfoil ledger journal approve --book acct_1 --by bob PROPOSAL")]
     Approve(Decide),
     /// Reject a proposal of another person
+    #[command(
+        after_long_help = "Example:\n  counterfoil ledger journal reject --book acct_1 --by bob PROPOSAL --reason 'wrong account'"
+    )]
     Reject {
         #[command(flatten)]
         decide: Decide,
@@ -137,6 +141,7 @@ pub(super) enum Journal {
         reason: String,
     },
     /// Proposals and what became of them
+    #[command(after_long_help = "Example:\n  counterfoil ledger journal list --book acct_1 --open")]
     List {
         #[command(flatten)]
         database: database::Which,

@@ -68,7 +68,10 @@ Check it with nothing of ours: python3 tests/proof/verify.py proof.json --head h
     )]
     Period(finance::Period),
     /// Manual journals: proposed by one person, approved by another
-    #[command(subcommand, after_long_help = "Example:\n  counterfoil ledger journal list")]
+    #[command(
+        subcommand,
+        after_long_help = "Example:\n  counterfoil ledger journal list --book acct_1 --open"
+    )]
     Journal(finance::Journal),
     /// The books in a format that an independent program reads and checks
     #[command(after_long_help = "Examples:

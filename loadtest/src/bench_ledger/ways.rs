@@ -390,18 +390,18 @@ CREATE FUNCTION bench.pay(
     p_book bigint[], p_journal uuid[], p_code text[], p_effective timestamptz[], p_reference text[],
     p_link uuid[], p_reverses uuid[], p_key bytea[], p_memo jsonb[],
     p_account text[], p_kind text[], p_amount text[], p_hold uuid[], p_expires timestamptz[], p_closes boolean[],
-    p_idem_key bytea[], p_total bigint[])
+    p_value_date boolean[], p_digest bytea[], p_idem_key bytea[], p_total bigint[])
 RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO bench.payment (book_id, payment_id, idem_key, amount)
     SELECT * FROM unnest(p_book, p_journal, p_idem_key, p_total);
     PERFORM ledger.post(p_book, p_journal, p_code, p_effective, p_reference, p_link, p_reverses, p_key, p_memo,
-                        p_account, p_kind, p_amount, p_hold, p_expires, p_closes);
+                        p_account, p_kind, p_amount, p_hold, p_expires, p_closes, p_value_date, p_digest);
 END
 $$;
 "#;
 
-const PAY: &str = "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const PAY: &str = "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 const INSERT_FRESH: &str = "
     INSERT INTO bench.payment (payment_id, book_id, idem_key, amount) SELECT * FROM unnest($1, $2, $3, $4)
