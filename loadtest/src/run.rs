@@ -191,7 +191,7 @@ impl Bench {
             .try_get(0)?;
         let mut tally = driven.tally;
         told.append(&mut tally.told);
-        ensure!(tally.latency.len() > 0, "nothing was answered: {:?}", tally.errors);
+        ensure!(!tally.latency.is_empty(), "nothing was answered: {:?}", tally.errors);
         let blocked = tally
             .errors
             .keys()
