@@ -401,7 +401,8 @@ END
 $$;
 "#;
 
-const PAY: &str = "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+const PAY: &str =
+    "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 const INSERT_FRESH: &str = "
     INSERT INTO bench.payment (payment_id, book_id, idem_key, amount) SELECT * FROM unnest($1, $2, $3, $4)
