@@ -2,7 +2,7 @@
 //!
 //! [`post`] is optimistic and is **one statement, one round trip**, whatever the number of journals: it reads no balance
 //! first. The journals are inserted, the deltas of the counters are derived from the rows just inserted and applied
-//! with one UPDATE; a limit that would break is refused by a CHECK, which fails the whole call. [`admit`] is the careful
+//! with one UPDATE; a limit that would break is refused by a CHECK, which fails the whole call. [`admit()`] is the careful
 //! way for that rare case: **one round trip** (three pipelined statements), it locks what the journals touch and says
 //! which of them are refused; the caller then posts the rest.
 //!
@@ -35,10 +35,10 @@ use crate::{Refusal, receipt};
 /// Why a call of [`post`] did nothing. The transaction is aborted: roll back, to a savepoint or wholly.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// An account would fall below its limit, one among all the journals of the call: go the careful way ([`admit`]).
+    /// An account would fall below its limit, one among all the journals of the call: go the careful way ([`admit()`]).
     #[error("an account would be overdrawn")]
     NeedsCare,
-    /// One of the journals is refused for another reason. When there are several, [`admit`] says which.
+    /// One of the journals is refused for another reason. When there are several, [`admit()`] says which.
     #[error(transparent)]
     Refused(Refusal),
     /// The database failed, or asks to try again (40001, 40P01).
