@@ -84,6 +84,12 @@ mod tests {
         for (name, value, found) in [
             ("idempotency-key", "order 4242-4242-4242-4242", true),
             ("user-agent", "shop/1.0 (4242424242424242)", true),
+            (
+                "idempotency-key",
+                "stripe-node-retry-42424242-4242-4242-8242-424242424242",
+                false,
+            ),
+            ("idempotency-key", "42424242-4242-4242-8242-424242424242-2", false),
             ("authorization", "Bearer 4242424242424242", true),
             ("x-forwarded-for", "42.42.42.42, 42.42.42.42", false),
             ("idempotency-key", "0198c5a7-d3f1-7a0c-9b1e-424242424242", false),

@@ -360,12 +360,13 @@ fn is_separator(c: char) -> bool {
     )
 }
 
-/// Whether a UUID stands here by itself: its groups can look like a card number, and ids of other systems often are UUIDs.
+/// Whether a UUID stands here: its groups can look like a card number, and ids of other systems often are UUIDs. A prefix or a
+/// suffix after a hyphen is common (`stripe-node-retry-<uuid>` is a key that an SDK sends with every request).
 fn uuid_at(text: &[u8], at: usize) -> bool {
     let alone = |index: Option<usize>| {
         index
             .and_then(|i| text.get(i))
-            .is_none_or(|b| !b.is_ascii_alphanumeric() && *b != b'-')
+            .is_none_or(|b| !b.is_ascii_alphanumeric())
     };
     text.get(at..at + UUID_LENGTH).is_some_and(|candidate| {
         candidate.iter().enumerate().all(|(i, b)| match i {
