@@ -162,10 +162,7 @@ pub async fn at_acquirer<T>(call: impl Future<Output = T>) -> T {
 }
 
 /// Runs a request and writes our own time, less the acquirer's, into `Counterfoil-Latency` (milliseconds).
-pub(crate) async fn timed(
-    _app: &App,
-    request: impl Future<Output = axum::response::Response>,
-) -> axum::response::Response {
+pub(crate) async fn timed(request: impl Future<Output = axum::response::Response>) -> axum::response::Response {
     let begun = std::time::Instant::now();
     AT_ACQUIRER
         .scope(std::cell::Cell::new(0), async {

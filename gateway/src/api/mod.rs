@@ -184,7 +184,7 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         }
         next.run(request).await
     };
-    let mut response = crate::call::timed(&app, crate::limit::told(asked)).await;
+    let mut response = crate::call::timed(crate::limit::told(asked)).await;
     let headers = response.headers_mut();
     headers.insert(
         VERSION,
