@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 
+use crate::connector;
 use crate::edge::{ClientAuth, Files, Limits};
 use crate::egress;
 use crate::vault::TransitConfig;
@@ -114,6 +115,8 @@ pub struct Webhooks {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stripe {
+    /// Whether payments may go there.
+    pub enabled: bool,
     /// Scheme, host and port.
     pub base_url: String,
     /// Our key there.
@@ -230,6 +233,17 @@ impl Settings {
         if self.seal.heads == self.seal.heads_copy {
             return Err(wrong("seal.heads_copy", "must be another directory than seal.heads"));
         }
+        self.check_acquirers()?;
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+            return Err(wrong("log.filter", &error.to_string()));
+        }
+        Ok(())
+    }
+
+    fn check_acquirers(&self) -> Result<(), SettingsError> {
+        if !self.stripe.enabled {
+            return Err(wrong("stripe.enabled", "no acquirer is enabled: nothing could be paid"));
+        }
         if !matches!(
             url::Url::parse(&self.stripe.base_url).as_ref().map(url::Url::scheme),
             Ok("https" | "http")
@@ -244,11 +258,27 @@ impl Settings {
                 return Err(wrong(name, "must be set"));
             }
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
-            return Err(wrong("log.filter", &error.to_string()));
-        }
         Ok(())
     }
+
+    /// The acquirers that are enabled.
+    #[must_use]
+    pub fn connectors(&self) -> connector::Settings {
+        let stripe = &self.stripe;
+        connector::Settings {
+            stripe: stripe.enabled.then(|| connector::stripe::Settings {
+                base_url: stripe.base_url.clone(),
+                secret_key: stripe.secret_key.expose().to_owned(),
+                webhook_secret: stripe.webhook_secret.expose().to_owned(),
+                authorities: file(&stripe.authorities),
+            }),
+        }
+    }
+}
+
+/// A path, unless it is empty.
+fn file(path: &Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_owned())
 }
 
 impl Listener {
@@ -421,6 +451,7 @@ mod tests {
                 "stripe.base_url",
             ),
             (set(""), &[("COUNTERFOIL__STRIPE__SECRET_KEY", "")], "stripe.secret_key"),
+            (set(""), &[("COUNTERFOIL__STRIPE__ENABLED", "false")], "stripe.enabled"),
         ];
         for (file, variables, name) in cases {
             let refusal = load(file, variables).expect_err(name);

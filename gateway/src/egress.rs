@@ -59,6 +59,17 @@ pub fn roots<P: AsRef<Path>>(files: &[P]) -> Result<Arc<RootCertStore>, String> 
     Ok(Arc::new(store))
 }
 
+/// The certificates of this PEM file, or none at all.
+///
+/// # Errors
+/// As [`roots`].
+pub fn roots_or_none(file: Option<&Path>) -> Result<Arc<RootCertStore>, String> {
+    match file {
+        Some(file) => roots(&[file]),
+        None => Ok(Arc::new(RootCertStore::empty())),
+    }
+}
+
 /// A client's error with its causes, which is where the reason is; at most a line.
 pub fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -6,8 +6,7 @@
 use crate::app::{App, Parts, Settings};
 use crate::clock::Clock;
 use crate::commit::{self, Committer};
-use crate::connector::stripe::{Stripe, Timeouts};
-use crate::connector::{Connector, Registry};
+use crate::connector;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
@@ -17,7 +16,6 @@ use axum::Router;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use ledger::group::Options;
-use rustls::RootCertStore;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +23,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
-use zeroize::Zeroizing;
 
 /// How long one delivery of a webhook may take: receivers are told to answer within this.
 const MONTHS_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -50,8 +47,8 @@ pub struct ServiceConfig {
     pub transit: Option<TransitConfig>,
     /// the seal of the books
     pub seal: seal::Config,
-    /// the acquirer
-    pub stripe: StripeConfig,
+    /// the acquirers
+    pub connectors: connector::Settings,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
     pub development: bool,
     /// authorities that webhook targets' certificates may come from, beside the usual ones
@@ -60,18 +57,6 @@ pub struct ServiceConfig {
     pub permissive_scorer: bool,
     /// how much callers may ask for, and whether they must sign
     pub access: crate::limit::Settings,
-}
-
-/// An acquirer that speaks Stripe's wire.
-pub struct StripeConfig {
-    /// scheme, host and port
-    pub base_url: String,
-    /// our key there
-    pub secret_key: String,
-    /// secret of its callbacks
-    pub webhook_secret: String,
-    /// authorities to trust; needed for https
-    pub authorities: Option<PathBuf>,
 }
 
 /// Whether the service can do its work now.
@@ -157,14 +142,7 @@ impl Service {
                 ..Options::default()
             },
         );
-        let stripe = Stripe::new(crate::connector::stripe::Config {
-            base_url: config.stripe.base_url,
-            secret_key: Zeroizing::new(config.stripe.secret_key),
-            webhook_secrets: vec![Zeroizing::new(config.stripe.webhook_secret)],
-            timeouts: Timeouts::default(),
-            roots: roots(config.stripe.authorities.as_deref())?,
-        })
-        .context("the connector to the acquirer")?;
+        let connectors = connector::registry::build(config.connectors)?;
         let scorer = anomaly::Engine::new(if config.permissive_scorer {
             anomaly::Config::permissive()
         } else {
@@ -175,7 +153,7 @@ impl Service {
             committer,
             vault,
             scorer,
-            connectors: Registry::new(vec![Arc::new(stripe) as Arc<dyn Connector>]),
+            connectors,
             clock,
             settings: if config.development {
                 Settings::development()
@@ -226,7 +204,7 @@ impl Service {
         )));
         let policy = Policy {
             allow_private: config.development,
-            roots: roots(config.webhook_authorities.as_deref())?,
+            roots: egress::roots_or_none(config.webhook_authorities.as_deref()).map_err(anyhow::Error::msg)?,
             timeout: WEBHOOK_TIMEOUT,
         };
         let deliverer = Deliverer::new(
@@ -366,11 +344,4 @@ fn pool(config: tokio_postgres::Config, size: usize) -> anyhow::Result<Pool> {
         .wait_timeout(Some(Duration::from_secs(5)))
         .create_timeout(Some(Duration::from_secs(5)))
         .build()?)
-}
-
-fn roots(file: Option<&Path>) -> anyhow::Result<Arc<RootCertStore>> {
-    match file {
-        Some(file) => egress::roots(&[file]).map_err(anyhow::Error::msg),
-        None => Ok(Arc::new(RootCertStore::empty())),
-    }
 }

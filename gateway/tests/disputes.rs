@@ -2,8 +2,9 @@
 
 use axum::Router;
 use axum::body::Body;
+use gateway::connector::{self, stripe};
 use gateway::dev::postgres::testing::TestServer;
-use gateway::service::{ACQUIRER_CALLBACK_PATH, Service, ServiceConfig, StripeConfig, migrate};
+use gateway::service::{ACQUIRER_CALLBACK_PATH, Service, ServiceConfig, migrate};
 use gateway::webhook::signature;
 use gateway::{audit, dev};
 use http::Request;
@@ -256,11 +257,13 @@ impl World {
                 every: Duration::from_secs(1),
                 page_journals: 4096,
             },
-            stripe: StripeConfig {
-                base_url: announced["api_url"].as_str().expect("api_url").to_owned(),
-                secret_key: "sk_test_acquirer".into(),
-                webhook_secret: SECRET.into(),
-                authorities: None,
+            connectors: connector::Settings {
+                stripe: Some(stripe::Settings {
+                    base_url: announced["api_url"].as_str().expect("api_url").to_owned(),
+                    secret_key: "sk_test_acquirer".into(),
+                    webhook_secret: SECRET.into(),
+                    authorities: None,
+                }),
             },
             development: true,
             webhook_authorities: None,

@@ -16,6 +16,7 @@ use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
 use super::{database, log, print};
 use crate::clock::Clock;
+use crate::connector::{self, stripe};
 use crate::dev::acquirer::{Callbacks, Simulator};
 use crate::dev::ca::{self, Certificates};
 use crate::dev::files;
@@ -23,7 +24,7 @@ use crate::dev::postgres::{EmbeddedPostgres, Options};
 use crate::dev::seed::{self, Seeded};
 use crate::edge::{self, ClientAuth, Files, Limits, Reloadable};
 use crate::seal;
-use crate::service::{self, ACQUIRER_CALLBACK_PATH, Service, ServiceConfig, StripeConfig};
+use crate::service::{self, ACQUIRER_CALLBACK_PATH, Service, ServiceConfig};
 use crate::vault::Vault;
 
 #[derive(clap::Args)]
@@ -155,11 +156,13 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         vault_keys,
         transit: None,
         seal: seal_config(folder)?,
-        stripe: StripeConfig {
-            base_url: simulator.api_url().to_string(),
-            secret_key: credentials.acquirer_secret_key.clone(),
-            webhook_secret: credentials.acquirer_webhook_secret.clone(),
-            authorities: None,
+        connectors: connector::Settings {
+            stripe: Some(stripe::Settings {
+                base_url: simulator.api_url().to_string(),
+                secret_key: credentials.acquirer_secret_key.clone(),
+                webhook_secret: credentials.acquirer_webhook_secret.clone(),
+                authorities: None,
+            }),
         },
         development: true,
         webhook_authorities: Some(ca_file.clone()),

@@ -11,7 +11,7 @@ use super::{log, print};
 use crate::config::{self, DEFAULTS, Listener, Secret, Settings};
 use crate::edge::{self, Reloadable};
 use crate::seal;
-use crate::service::{Service, ServiceConfig, StripeConfig};
+use crate::service::{Service, ServiceConfig};
 
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
@@ -85,7 +85,6 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
             .parse::<tokio_postgres::Config>()
             .context("database URL")
     };
-    let authorities = &settings.stripe.authorities;
     Ok(ServiceConfig {
         database: url(&settings.database.url)?,
         vault_database: url(&settings.database.vault_url)?,
@@ -94,12 +93,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         vault_keys: settings.vault.keys.clone(),
         transit: settings.vault.transit()?,
         seal: seal_config(&settings.seal),
-        stripe: StripeConfig {
-            base_url: settings.stripe.base_url.clone(),
-            secret_key: settings.stripe.secret_key.expose().to_string(),
-            webhook_secret: settings.stripe.webhook_secret.expose().to_string(),
-            authorities: (!authorities.as_os_str().is_empty()).then(|| authorities.clone()),
-        },
+        connectors: settings.connectors(),
         development: false,
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
             .then(|| settings.webhooks.authorities.clone()),

@@ -1,14 +1,22 @@
-//! Connectors: how an acquirer is spoken to. One file (or folder) per acquirer, one line in [`Registry::new`].
+//! Connectors: how an acquirer is spoken to. One folder per acquirer, one line in [`registry::build`], one block in the
+//! configuration.
 //!
 //! A connector translates; it decides nothing and stores nothing. It must never be called inside a database transaction,
 //! nor before the intent to call is durable (law 1), and it must never turn "I do not know" into "it failed" (law 4):
 //! whatever cannot be proven not to have happened is [`Failure::Unknown`].
 
+mod capability;
+pub mod registry;
 pub mod stripe;
+#[cfg(test)]
+mod test_requests;
+mod units;
+
+pub use capability::{Capabilities, Method};
+pub use registry::{Registry, Settings};
+pub use units::Units;
 
 use futures_util::future::BoxFuture;
-use std::collections::HashMap;
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The card of one attempt, as the acquirer needs it. It lives for the length of the call and is wiped after.
@@ -46,6 +54,43 @@ pub struct Authorize {
     /// take the money in the same call
     pub capture: bool,
     pub statement_descriptor: Option<String>,
+}
+
+/// What to capture of an authorized payment.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Capture<'a> {
+    /// ours, stable over retries: the acquirer's idempotency key
+    pub reference: &'a str,
+    pub acquirer_id: &'a str,
+    /// minor units of ISO 4217
+    pub amount: i64,
+    pub currency: &'a str,
+}
+
+/// What to return of a captured payment.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Return<'a> {
+    /// our refund's id, stable over retries: the acquirer's idempotency key
+    pub reference: &'a str,
+    /// of the payment
+    pub acquirer_id: &'a str,
+    /// minor units of ISO 4217
+    pub amount: i64,
+    pub currency: &'a str,
+    pub reason: Option<&'a str>,
+}
+
+/// What to ask about an attempt: by the acquirer's id when it is known, else by our reference.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Inquiry<'a> {
+    pub reference: &'a str,
+    pub acquirer_id: Option<&'a str>,
+    /// what we asked to authorize, in minor units of ISO 4217
+    pub amount: i64,
+    pub currency: &'a str,
 }
 
 /// The acquirer said yes.
@@ -196,34 +241,20 @@ pub struct AcquirerDispute {
 pub trait Connector: Send + Sync + 'static {
     /// Its name in the configuration, in account dimensions and in the database.
     fn name(&self) -> &'static str;
+    /// What it can do; routing never asks it for anything else.
+    fn capabilities(&self) -> &'static Capabilities;
     /// Authorizes, and captures too when asked.
     fn authorize<'a>(&'a self, request: &'a Authorize) -> BoxFuture<'a, Result<Approval, Failure>>;
-    /// Captures an authorized payment once, in full or in part; `reference` is the idempotency key.
-    fn capture<'a>(
-        &'a self,
-        reference: &'a str,
-        acquirer_id: &'a str,
-        amount: i64,
-    ) -> BoxFuture<'a, Result<Approval, Failure>>;
+    /// Captures an authorized payment once, in full or in part.
+    fn capture<'a>(&'a self, request: Capture<'a>) -> BoxFuture<'a, Result<Approval, Failure>>;
     /// Releases an authorized payment.
     fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
-    /// Returns money of a captured payment; `reference` is our refund's id.
-    fn refund<'a>(
-        &'a self,
-        reference: &'a str,
-        acquirer_id: &'a str,
-        amount: i64,
-        reason: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<RefundAccepted, Failure>>;
-    /// Asks what became of an attempt: by the acquirer's id when known, else by our reference. Never has an effect.
-    fn inquire<'a>(&'a self, reference: &'a str, acquirer_id: Option<&'a str>)
-    -> BoxFuture<'a, Result<Found, Failure>>;
-    /// Asks what became of a refund of this payment. Never has an effect.
-    fn inquire_refund<'a>(
-        &'a self,
-        reference: &'a str,
-        payment_acquirer_id: &'a str,
-    ) -> BoxFuture<'a, Result<FoundRefund, Failure>>;
+    /// Returns money of a captured payment.
+    fn refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<RefundAccepted, Failure>>;
+    /// Asks what became of an attempt. Never has an effect.
+    fn inquire<'a>(&'a self, request: Inquiry<'a>) -> BoxFuture<'a, Result<Found, Failure>>;
+    /// Asks what became of a refund. Never has an effect.
+    fn inquire_refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<FoundRefund, Failure>>;
     /// Sends evidence for a dispute; `fields` are Stripe's evidence fields.
     fn submit_evidence<'a>(
         &'a self,
@@ -267,32 +298,4 @@ pub enum CallbackRefused {
     /// not the shape of a callback
     #[error("the body is not a callback: {0}")]
     Malformed(String),
-}
-
-/// The configured connectors by name.
-#[derive(Clone, Default)]
-pub struct Registry {
-    connectors: HashMap<&'static str, Arc<dyn Connector>>,
-    primary: Option<&'static str>,
-}
-
-impl Registry {
-    /// A registry of these; the first takes new payments.
-    pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Self {
-        let primary = connectors.first().map(|c| c.name());
-        Self {
-            connectors: connectors.into_iter().map(|c| (c.name(), c)).collect(),
-            primary,
-        }
-    }
-
-    /// The connector for new payments.
-    pub fn primary(&self) -> Option<Arc<dyn Connector>> {
-        self.primary.and_then(|name| self.get(name))
-    }
-
-    /// The connector of this name.
-    pub fn get(&self, name: &str) -> Option<Arc<dyn Connector>> {
-        self.connectors.get(name).cloned()
-    }
 }

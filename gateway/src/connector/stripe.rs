@@ -16,8 +16,8 @@ mod simulator_tests;
 mod tests;
 
 use super::{
-    AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, CardSource, Connector, Decline, Failure, Found,
-    FoundRefund, RefundAccepted, Report,
+    AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, CardSource, Connector,
+    Decline, Failure, Found, FoundRefund, Inquiry, Method, RefundAccepted, Report, Return, Units,
 };
 use crate::egress;
 use bytes::Bytes;
@@ -33,9 +33,45 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
 use sha2::{Digest as _, Sha256};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// What an operator says about it.
+#[derive(Clone)]
+pub struct Settings {
+    /// scheme, host and port
+    pub base_url: String,
+    /// our key there
+    pub secret_key: String,
+    /// secret of its callbacks
+    pub webhook_secret: String,
+    /// authorities to trust; needed for https
+    pub authorities: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The connector that these settings describe.
+///
+/// # Errors
+/// When they cannot work.
+pub fn open(settings: Settings) -> anyhow::Result<Arc<dyn Connector>> {
+    Ok(Arc::new(Stripe::new(Config {
+        base_url: settings.base_url,
+        secret_key: Zeroizing::new(settings.secret_key),
+        webhook_secrets: vec![Zeroizing::new(settings.webhook_secret)],
+        timeouts: Timeouts::default(),
+        roots: egress::roots_or_none(settings.authorities.as_deref()).map_err(anyhow::Error::msg)?,
+    })?))
+}
 
 /// How to reach and trust it.
 #[derive(Clone)]
@@ -165,7 +201,7 @@ impl Stripe {
     }
 
     async fn do_authorize(&self, request: &Authorize) -> Result<Approval, Failure> {
-        let body = authorize_form(request);
+        let body = authorize_form(request)?;
         let answer = self
             .post(
                 self.payment_intents.clone(),
@@ -199,11 +235,12 @@ impl Stripe {
         }
     }
 
-    async fn do_capture(&self, reference: &str, acquirer_id: &str, amount: i64) -> Result<Approval, Failure> {
-        let uri = self.uri(&["payment_intents", acquirer_id, "capture"], "")?;
+    async fn do_capture(&self, request: Capture<'_>) -> Result<Approval, Failure> {
+        let uri = self.uri(&["payment_intents", request.acquirer_id, "capture"], "")?;
+        let amount = UNITS.outward(request.amount, request.currency)?;
         let body = Form::new().integer("amount_to_capture", amount);
         let intent: wire::Intent = self
-            .post(uri, reference, ":capture", body, self.timeouts.settle)
+            .post(uri, request.reference, ":capture", body, self.timeouts.settle)
             .await?
             .object()?;
         match intent.status.as_str() {
@@ -230,23 +267,17 @@ impl Stripe {
         }
     }
 
-    async fn do_refund(
-        &self,
-        reference: &str,
-        acquirer_id: &str,
-        amount: i64,
-        reason: Option<&str>,
-    ) -> Result<RefundAccepted, Failure> {
+    async fn do_refund(&self, request: Return<'_>) -> Result<RefundAccepted, Failure> {
         let mut body = Form::new()
-            .text("payment_intent", acquirer_id)
-            .integer("amount", amount)
-            .text(METADATA_REFERENCE, reference);
+            .text("payment_intent", request.acquirer_id)
+            .integer("amount", UNITS.outward(request.amount, request.currency)?)
+            .text(METADATA_REFERENCE, request.reference);
         // Our own reasons mean nothing there and would be refused.
-        if let Some(reason @ ("duplicate" | "fraudulent" | "requested_by_customer")) = reason {
+        if let Some(reason @ ("duplicate" | "fraudulent" | "requested_by_customer")) = request.reason {
             body = body.text("reason", reason);
         }
         let refund: wire::Refund = self
-            .post(self.refunds.clone(), reference, "", body, self.timeouts.settle)
+            .post(self.refunds.clone(), request.reference, "", body, self.timeouts.settle)
             .await?
             .object()?;
         match refund.succeeded() {
@@ -266,8 +297,9 @@ impl Stripe {
 
     /// By id the answer is exact. By reference it comes from the acquirer's search index, which may lag behind by a
     /// minute: who gets [`Found::Nothing`] for a younger attempt has learnt nothing yet.
-    async fn do_inquire(&self, reference: &str, acquirer_id: Option<&str>) -> Result<Found, Failure> {
-        let intent = match acquirer_id {
+    async fn do_inquire(&self, request: Inquiry<'_>) -> Result<Found, Failure> {
+        let reference = request.reference;
+        let intent = match request.acquirer_id {
             Some(id) => match self.get(self.uri(&["payment_intents", id], "")?).await? {
                 Some(answer) => Some(answer.object::<wire::Intent>()?),
                 None => None,
@@ -294,7 +326,7 @@ impl Stripe {
         };
         Ok(match intent.status.as_str() {
             "succeeded" => Found::Captured {
-                amount: intent.amount_received.unwrap_or(intent.amount),
+                amount: UNITS.inward(intent.amount_received.unwrap_or(intent.amount), request.currency)?,
                 approval: intent.approval(true),
             },
             "requires_capture" => Found::Authorized(intent.approval(false)),
@@ -309,11 +341,11 @@ impl Stripe {
         })
     }
 
-    async fn do_inquire_refund(&self, reference: &str, payment_acquirer_id: &str) -> Result<FoundRefund, Failure> {
+    async fn do_inquire_refund(&self, request: Return<'_>) -> Result<FoundRefund, Failure> {
         let mut after: Option<String> = None;
         for _ in 0..MAX_REFUND_PAGES {
             let mut query = Form::new()
-                .text("payment_intent", payment_acquirer_id)
+                .text("payment_intent", request.acquirer_id)
                 .integer("limit", 100);
             if let Some(after) = &after {
                 query = query.text("starting_after", after);
@@ -328,7 +360,7 @@ impl Stripe {
             if let Some(refund) = list
                 .data
                 .into_iter()
-                .find(|r| r.metadata.counterfoil_reference.as_deref() == Some(reference))
+                .find(|r| r.metadata.counterfoil_reference.as_deref() == Some(request.reference))
             {
                 return Ok(match refund.succeeded() {
                     None => FoundRefund::Pending { acquirer_id: refund.id },
@@ -386,9 +418,9 @@ impl Stripe {
     }
 }
 
-fn authorize_form(request: &Authorize) -> Form {
+fn authorize_form(request: &Authorize) -> Result<Form, Failure> {
     let mut form = Form::new()
-        .integer("amount", request.amount)
+        .integer("amount", UNITS.outward(request.amount, &request.currency)?)
         .text("currency", &request.currency)
         .text("confirm", "true")
         .text("capture_method", if request.capture { "automatic" } else { "manual" })
@@ -398,7 +430,7 @@ fn authorize_form(request: &Authorize) -> Form {
         // Card payments take a suffix to the account's own descriptor; the whole descriptor is refused for them.
         form = form.text("statement_descriptor_suffix", descriptor);
     }
-    match &request.card {
+    Ok(match &request.card {
         CardSource::TestToken(token) if token.starts_with("tok_") => form
             .text("payment_method_data[type]", "card")
             .text("payment_method_data[card][token]", token),
@@ -419,7 +451,7 @@ fn authorize_form(request: &Authorize) -> Form {
                 None => form,
             }
         }
-    }
+    })
 }
 
 /// A value inside the quotes of a search query. Our references need no escape; this makes sure of it.
@@ -429,50 +461,35 @@ fn search_literal(reference: &str) -> String {
 
 impl Connector for Stripe {
     fn name(&self) -> &'static str {
-        "stripe"
+        NAME
+    }
+
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
     }
 
     fn authorize<'a>(&'a self, request: &'a Authorize) -> BoxFuture<'a, Result<Approval, Failure>> {
         self.do_authorize(request).boxed()
     }
 
-    fn capture<'a>(
-        &'a self,
-        reference: &'a str,
-        acquirer_id: &'a str,
-        amount: i64,
-    ) -> BoxFuture<'a, Result<Approval, Failure>> {
-        self.do_capture(reference, acquirer_id, amount).boxed()
+    fn capture<'a>(&'a self, request: Capture<'a>) -> BoxFuture<'a, Result<Approval, Failure>> {
+        self.do_capture(request).boxed()
     }
 
     fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
         self.do_void(reference, acquirer_id).boxed()
     }
 
-    fn refund<'a>(
-        &'a self,
-        reference: &'a str,
-        acquirer_id: &'a str,
-        amount: i64,
-        reason: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<RefundAccepted, Failure>> {
-        self.do_refund(reference, acquirer_id, amount, reason).boxed()
+    fn refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<RefundAccepted, Failure>> {
+        self.do_refund(request).boxed()
     }
 
-    fn inquire<'a>(
-        &'a self,
-        reference: &'a str,
-        acquirer_id: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Found, Failure>> {
-        self.do_inquire(reference, acquirer_id).boxed()
+    fn inquire<'a>(&'a self, request: Inquiry<'a>) -> BoxFuture<'a, Result<Found, Failure>> {
+        self.do_inquire(request).boxed()
     }
 
-    fn inquire_refund<'a>(
-        &'a self,
-        reference: &'a str,
-        payment_acquirer_id: &'a str,
-    ) -> BoxFuture<'a, Result<FoundRefund, Failure>> {
-        self.do_inquire_refund(reference, payment_acquirer_id).boxed()
+    fn inquire_refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<FoundRefund, Failure>> {
+        self.do_inquire_refund(request).boxed()
     }
 
     fn submit_evidence<'a>(
@@ -508,6 +525,20 @@ impl Connector for Stripe {
     }
 }
 
+const NAME: &str = "stripe";
+const CAPABILITIES: Capabilities = Capabilities {
+    methods: &[Method::Card],
+    currencies: None,
+    partial_capture: true,
+    multiple_capture: false,
+    incremental_authorization: false,
+    refund_may_pend: true,
+    disputes: true,
+    test_tokens: true,
+};
+/// Where its minor units are not those of ISO 4217: kronur and shillings with two decimals that must be zero, ariary
+/// without any (docs.stripe.com/currencies).
+const UNITS: Units = Units(&[("isk", 2), ("mga", 0), ("ugx", 2)]);
 /// The version whose shapes `wire` reads; pinned, so that an upgrade of the account changes nothing here.
 const API_VERSION: &str = "2026-10-28.endive";
 const STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");

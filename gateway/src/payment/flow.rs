@@ -24,7 +24,7 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
-use crate::connector::{Authorize, Decline, Failure, Found};
+use crate::connector::{Authorize, Capture, Decline, Failure, Found};
 use crate::{id, risk, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -147,7 +147,13 @@ pub(super) async fn send_capture(call: &Call, payment: Payment, charge: Charge) 
     let amount = payment.operation_amount.unwrap_or(payment.amount);
     let connector = call.app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let outcome = at_acquirer(connector.capture(&format!("{}:capture", charge.id), &acquirer_id, amount)).await;
+    let request = Capture {
+        reference: &format!("{}:capture", charge.id),
+        acquirer_id: &acquirer_id,
+        amount,
+        currency: &charge.currency,
+    };
+    let outcome = at_acquirer(connector.capture(request)).await;
     settle_capture(call, payment, charge, outcome.map(|_| ()), Asker::Caller).await
 }
 

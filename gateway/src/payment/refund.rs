@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{Failure, FoundRefund, RefundAccepted};
+use crate::connector::{Failure, FoundRefund, RefundAccepted, Return};
 use crate::{id, wire};
 use jiff::SignedDuration;
 use ledger::Chart;
@@ -40,9 +40,19 @@ pub async fn create(call: &Call, new: NewRefund) -> Result<Answer, ApiError> {
     let (payment, charge, refund) = begin(call, &new).await?;
     let connector = call.app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let outcome =
-        at_acquirer(connector.refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref())).await;
+    let outcome = at_acquirer(connector.refund(wanted(&refund, &acquirer_id))).await;
     settle(call, payment, charge, refund, outcome, Asker::Caller).await
+}
+
+/// A refund in the acquirer's terms.
+fn wanted<'a>(refund: &'a Refund, acquirer_id: &'a str) -> Return<'a> {
+    Return {
+        reference: &refund.id,
+        acquirer_id,
+        amount: refund.amount,
+        currency: &refund.currency,
+        reason: refund.reason.as_deref(),
+    }
 }
 
 /// Commit A.
@@ -249,7 +259,7 @@ pub(super) async fn sweep(app: &Arc<App>, refund: Refund) -> Result<(), ApiError
     let charge = flow::load_charge(&call, &refund.charge_id).await?;
     let connector = app.connector(&charge.connector)?;
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let outcome = match connector.inquire_refund(&refund.id, &acquirer_id).await {
+    let outcome = match connector.inquire_refund(wanted(&refund, &acquirer_id)).await {
         Ok(FoundRefund::Succeeded { acquirer_id }) => Ok(RefundAccepted {
             acquirer_id,
             succeeded: true,
@@ -259,11 +269,7 @@ pub(super) async fn sweep(app: &Arc<App>, refund: Refund) -> Result<(), ApiError
             succeeded: false,
         }),
         Ok(FoundRefund::Failed { reason, .. }) => return report(&call, refund, false, reason.as_deref()).await,
-        Ok(FoundRefund::Nothing) => {
-            connector
-                .refund(&refund.id, &acquirer_id, refund.amount, refund.reason.as_deref())
-                .await
-        }
+        Ok(FoundRefund::Nothing) => connector.refund(wanted(&refund, &acquirer_id)).await,
         Err(failure) => Err(Failure::Unknown(format!("{failure:?}"))),
     };
     settle(&call, payment, charge, refund, outcome, Asker::Sweep)

@@ -17,7 +17,7 @@ use super::{refund, store};
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::Call;
-use crate::connector::{Decline, Failure, Found};
+use crate::connector::{Capture, Decline, Failure, Found, Inquiry};
 use jiff::SignedDuration;
 use std::sync::Arc;
 
@@ -75,7 +75,14 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
     }
     let payment = flow::load(&call, &charge.payment_id).await?;
     let connector = app.connector(&charge.connector)?;
-    let found = connector.inquire(&charge.id, charge.acquirer_id.as_deref()).await;
+    let found = connector
+        .inquire(Inquiry {
+            reference: &charge.id,
+            acquirer_id: charge.acquirer_id.as_deref(),
+            amount: charge.amount,
+            currency: &charge.currency,
+        })
+        .await;
     tracing::info!(charge = charge.id, operation = ?payment.operation, ?found, "swept");
     let age = app.clock.now().duration_since(charge.created_at);
     match payment.operation {
@@ -106,10 +113,13 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
                 // The intent to capture stands: the same key makes a repeat harmless.
                 Ok(Found::Authorized(_)) => {
                     let amount = payment.operation_amount.unwrap_or(payment.amount);
-                    connector
-                        .capture(&format!("{}:capture", charge.id), &acquirer_id, amount)
-                        .await
-                        .map(drop)
+                    let request = Capture {
+                        reference: &format!("{}:capture", charge.id),
+                        acquirer_id: &acquirer_id,
+                        amount,
+                        currency: &charge.currency,
+                    };
+                    connector.capture(request).await.map(drop)
                 }
                 Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization is gone."))),
                 other => Err(Failure::Unknown(format!("{other:?}"))),

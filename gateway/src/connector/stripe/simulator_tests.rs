@@ -2,6 +2,7 @@
 
 use super::tests::{authorization, config};
 use super::*;
+use crate::connector::test_requests::{ask, back, capture};
 use crate::connector::{CallbackRefused, DisputeReport};
 use crate::test_postgres::TempDir;
 use http_body_util::BodyExt;
@@ -110,30 +111,36 @@ async fn a_payment_lives_its_life() {
         .await
         .unwrap();
     assert_eq!(held, again, "one reference, one effect");
-    assert_eq!(stripe.inquire("ch_1", None).await, Ok(Found::Authorized(held.clone())));
-    let taken = stripe.capture("ch_1", &held.acquirer_id, 1500).await.unwrap();
+    assert_eq!(
+        stripe.inquire(ask("ch_1", None)).await,
+        Ok(Found::Authorized(held.clone()))
+    );
+    let taken = stripe.capture(capture("ch_1", &held.acquirer_id, 1500)).await.unwrap();
     assert!(taken.captured && taken.acquirer_reference.is_some());
     assert_eq!(
-        stripe.inquire("ch_1", Some(&held.acquirer_id)).await,
+        stripe.inquire(ask("ch_1", Some(&held.acquirer_id))).await,
         Ok(Found::Captured {
             approval: taken,
             amount: 1500
         })
     );
     let refund = stripe
-        .refund("re_1", &held.acquirer_id, 500, Some("fraudulent"))
+        .refund(back("re_1", &held.acquirer_id, 500, Some("fraudulent")))
         .await
         .unwrap();
     let found = FoundRefund::Succeeded {
         acquirer_id: refund.acquirer_id,
     };
-    assert_eq!(stripe.inquire_refund("re_1", &held.acquirer_id).await, Ok(found));
     assert_eq!(
-        stripe.inquire_refund("re_2", &held.acquirer_id).await,
+        stripe.inquire_refund(back("re_1", &held.acquirer_id, 500, None)).await,
+        Ok(found)
+    );
+    assert_eq!(
+        stripe.inquire_refund(back("re_2", &held.acquirer_id, 500, None)).await,
         Ok(FoundRefund::Nothing)
     );
     assert!(matches!(
-        stripe.refund("re_2", &held.acquirer_id, 1001, None).await,
+        stripe.refund(back("re_2", &held.acquirer_id, 1001, None)).await,
         Err(Failure::Declined(_))
     ));
     let reference = report(&stripe, &mut callbacks, |r| match r {
@@ -152,17 +159,17 @@ async fn voids_declines_and_challenges() {
         .unwrap();
     stripe.void("ch_1", &held.acquirer_id).await.unwrap();
     assert_eq!(
-        stripe.inquire("ch_1", None).await,
+        stripe.inquire(ask("ch_1", None)).await,
         Ok(Found::Voided {
             acquirer_id: held.acquirer_id.clone()
         })
     );
     // Too late: what happened before must be asked, not guessed.
     assert!(matches!(
-        stripe.capture("ch_1", &held.acquirer_id, 2000).await,
+        stripe.capture(capture("ch_1", &held.acquirer_id, 2000)).await,
         Err(Failure::Unknown(_))
     ));
-    assert_eq!(stripe.inquire("ch_none", None).await, Ok(Found::Nothing));
+    assert_eq!(stripe.inquire(ask("ch_none", None)).await, Ok(Found::Nothing));
 
     for (reference, token, code, decline_code) in [
         (
@@ -188,7 +195,7 @@ async fn voids_declines_and_challenges() {
             "{token} {decline:?}"
         );
         assert!(decline.acquirer_id.is_some(), "{token}");
-        let found = stripe.inquire(reference, None).await.unwrap();
+        let found = stripe.inquire(ask(reference, None)).await.unwrap();
         assert!(
             matches!(found, Found::Declined(_) | Found::Voided { .. }),
             "{token} {found:?}"

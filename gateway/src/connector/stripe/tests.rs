@@ -3,6 +3,7 @@
 use super::transport::MAX_ANSWER;
 use super::*;
 use crate::connector::DisputeReport;
+use crate::connector::test_requests::{ask, back, capture};
 use crate::webhook::signature;
 use http::Request;
 use http_body_util::BodyExt;
@@ -343,10 +344,10 @@ async fn each_operation_has_its_own_key_and_path() {
     ])
     .await;
     let stripe = &acquirer.stripe;
-    assert!(stripe.capture("ch_1", "pi_1", 1500).await.unwrap().captured);
+    assert!(stripe.capture(capture("ch_1", "pi_1", 1500)).await.unwrap().captured);
     stripe.void("ch_1", "pi_1").await.unwrap();
     let refund = stripe
-        .refund("re_1", "pi_1", 500, Some("our own reason"))
+        .refund(back("re_1", "pi_1", 500, Some("our own reason")))
         .await
         .unwrap();
     assert_eq!(
@@ -408,13 +409,16 @@ async fn a_failed_refund_is_declined_and_a_strange_id_is_never_sent() {
         r#"{"id":"re_9","status":"failed","failure_reason":"lost_or_stolen_card"}"#,
     )
     .await;
-    let Err(Failure::Declined(decline)) = acquirer.stripe.refund("re_1", "pi_1", 500, None).await else {
+    let Err(Failure::Declined(decline)) = acquirer.stripe.refund(back("re_1", "pi_1", 500, None)).await else {
         panic!("a decline")
     };
     assert_eq!(decline.code, "lost_or_stolen_card");
     for id in ["", "pi_1/cancel", "../refunds", "pi_1?x", "pi 1"] {
         assert!(
-            matches!(acquirer.stripe.capture("ch_1", id, 1).await, Err(Failure::NotSent(_))),
+            matches!(
+                acquirer.stripe.capture(capture("ch_1", id, 1)).await,
+                Err(Failure::NotSent(_))
+            ),
             "{id}"
         );
     }
@@ -449,7 +453,7 @@ async fn inquiries_by_id() {
         (intent("processing", ""), Found::Processing),
     ] {
         let acquirer = Acquirer::says(200, &body).await;
-        assert_eq!(acquirer.stripe.inquire("ch_1", Some("pi_1")).await, Ok(expected));
+        assert_eq!(acquirer.stripe.inquire(ask("ch_1", Some("pi_1"))).await, Ok(expected));
         assert_eq!(acquirer.seen()[0].line, "GET /v1/payment_intents/pi_1");
         assert!(!acquirer.seen()[0].headers.contains_key("idempotency-key"));
     }
@@ -460,14 +464,17 @@ async fn inquiries_by_id() {
     let found = Acquirer::says(200, &declined)
         .await
         .stripe
-        .inquire("ch_1", Some("pi_1"))
+        .inquire(ask("ch_1", Some("pi_1")))
         .await;
     assert!(
         matches!(found, Ok(Found::Declined(Decline { ref code, .. })) if code == "expired_card"),
         "{found:?}"
     );
     let missing = Acquirer::says(404, &error("invalid_request_error", "resource_missing")).await;
-    assert_eq!(missing.stripe.inquire("ch_1", Some("pi_1")).await, Ok(Found::Nothing));
+    assert_eq!(
+        missing.stripe.inquire(ask("ch_1", Some("pi_1"))).await,
+        Ok(Found::Nothing)
+    );
     for (status, body) in [
         (404, String::new()),
         (401, error("invalid_request_error", "")),
@@ -477,7 +484,7 @@ async fn inquiries_by_id() {
         let unknown = Acquirer::says(status, &body)
             .await
             .stripe
-            .inquire("ch_1", Some("pi_1"))
+            .inquire(ask("ch_1", Some("pi_1")))
             .await;
         assert!(matches!(unknown, Err(Failure::Unknown(_))), "{status} {unknown:?}");
     }
@@ -496,7 +503,7 @@ async fn inquiries_by_reference() {
     };
     let acquirer = Acquirer::says(200, &page("ch_1")).await;
     assert!(matches!(
-        acquirer.stripe.inquire("ch_1", None).await,
+        acquirer.stripe.inquire(ask("ch_1", None)).await,
         Ok(Found::Captured { amount: 2000, .. })
     ));
     let line = &acquirer.seen()[0].line;
@@ -514,7 +521,7 @@ async fn inquiries_by_reference() {
         Acquirer::says(200, &page("ch_10"))
             .await
             .stripe
-            .inquire("ch_1", None)
+            .inquire(ask("ch_1", None))
             .await,
         Ok(Found::Nothing)
     );
@@ -535,7 +542,7 @@ async fn refunds_are_found_by_reference_on_any_page() {
         page("re_9", "failed", "re_1", false),
     ])
     .await;
-    let found = acquirer.stripe.inquire_refund("re_1", "pi_1").await;
+    let found = acquirer.stripe.inquire_refund(back("re_1", "pi_1", 500, None)).await;
     assert_eq!(
         found,
         Ok(FoundRefund::Failed {
@@ -553,7 +560,7 @@ async fn refunds_are_found_by_reference_on_any_page() {
     );
     let nothing = Acquirer::answering([page("re_8", "succeeded", "re_0", false)]).await;
     assert_eq!(
-        nothing.stripe.inquire_refund("re_1", "pi_1").await,
+        nothing.stripe.inquire_refund(back("re_1", "pi_1", 500, None)).await,
         Ok(FoundRefund::Nothing)
     );
 }

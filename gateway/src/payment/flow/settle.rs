@@ -7,7 +7,7 @@ use super::{RETRIES, answer, answer_with, books, load, load_charge};
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{Approval, Decline, Failure, Found};
+use crate::connector::{Approval, Decline, Failure, Found, Return};
 use crate::payment::accounting::Books;
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
@@ -438,7 +438,13 @@ pub(in crate::payment) async fn watch_late(
     let reversed = match &found {
         Ok(Found::Authorized(approval)) => connector.void(&reference, &approval.acquirer_id).await,
         Ok(Found::Captured { approval, amount }) => connector
-            .refund(&reference, &approval.acquirer_id, *amount, None)
+            .refund(Return {
+                reference: &reference,
+                acquirer_id: &approval.acquirer_id,
+                amount: *amount,
+                currency: &charge.currency,
+                reason: None,
+            })
             .await
             .map(drop),
         Ok(_) => Ok(()),

@@ -1,0 +1,61 @@
+//! The acquirers in use: their settings become connectors, one line each.
+//!
+//! It must never open one that is not configured, nor start without any.
+
+use super::{Connector, stripe};
+use anyhow::Context as _;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The settings of every acquirer there is; `None`: not in use.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// an acquirer on Stripe's wire
+    pub stripe: Option<stripe::Settings>,
+}
+
+/// Opens every configured acquirer, in the order of preference where no rule says otherwise.
+///
+/// # Errors
+/// When one cannot work as configured, or none is.
+pub fn build(settings: Settings) -> anyhow::Result<Registry> {
+    let mut registry = Registry::default();
+    if let Some(stripe) = settings.stripe {
+        registry.add(stripe::open(stripe).context("the acquirer stripe")?);
+    }
+    anyhow::ensure!(!registry.order.is_empty(), "no acquirer is configured");
+    Ok(registry)
+}
+
+/// The configured connectors by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    connectors: HashMap<&'static str, Arc<dyn Connector>>,
+    order: Vec<&'static str>,
+}
+
+impl Registry {
+    /// A registry of these; the first takes new payments.
+    pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Self {
+        let mut registry = Self::default();
+        for connector in connectors {
+            registry.add(connector);
+        }
+        registry
+    }
+
+    fn add(&mut self, connector: Arc<dyn Connector>) {
+        self.order.push(connector.name());
+        self.connectors.insert(connector.name(), connector);
+    }
+
+    /// The connector for new payments.
+    pub fn primary(&self) -> Option<Arc<dyn Connector>> {
+        self.get(self.order.first()?)
+    }
+
+    /// The connector of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Connector>> {
+        self.connectors.get(name).cloned()
+    }
+}
