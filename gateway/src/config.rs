@@ -209,11 +209,8 @@ impl Settings {
             if url.0.is_empty() {
                 return Err(wrong(name, "must be set"));
             }
-            if url.0.parse::<tokio_postgres::Config>().is_err() {
-                return Err(wrong(
-                    name,
-                    "is not a PostgreSQL URL (postgresql://role:password@host:port/database)",
-                ));
+            if let Err(error) = crate::database::Database::parse(&url.0) {
+                return Err(wrong(name, &error.to_string()));
             }
         }
         for (name, count) in [

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod connector;
+pub mod database;
 pub mod dev;
 pub mod dispute;
 pub mod edge;

@@ -7,13 +7,13 @@ use crate::app::{App, Parts, Settings};
 use crate::clock::Clock;
 use crate::commit::{self, Committer};
 use crate::connector;
+use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
 use crate::{api, auth, callback, egress, payment, risk, seal, wire};
 use anyhow::Context;
 use axum::Router;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use ledger::group::Options;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_postgres::NoTls;
 
 /// How long one delivery of a webhook may take: receivers are told to answer within this.
 const MONTHS_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -34,9 +33,9 @@ pub const ACQUIRER_CALLBACK_PATH: &str = "/hooks/stripe";
 /// What the service needs to know from outside.
 pub struct ServiceConfig {
     /// as role gateway_app
-    pub database: tokio_postgres::Config,
+    pub database: Database,
     /// as role vault_app
-    pub vault_database: tokio_postgres::Config,
+    pub vault_database: Database,
     /// reading connections
     pub connections: usize,
     /// committing connections
@@ -115,7 +114,7 @@ impl Service {
     /// When the database cannot be reached, the schema is missing, or a setting is wrong.
     pub async fn start(config: ServiceConfig) -> anyhow::Result<Self> {
         let clock = Clock::default();
-        let reads = pool(config.database.clone(), config.connections)?;
+        let reads = config.database.pool(config.connections)?;
         drop(
             reads
                 .get()
@@ -127,7 +126,7 @@ impl Service {
             .map(|transit| Transit::new(transit).map(|kms| Arc::new(kms) as Arc<dyn Kms>))
             .transpose()?;
         let vault = Arc::new(vault_with(
-            config.vault_database,
+            &config.vault_database,
             &config.vault_keys,
             config.development,
             kms,
@@ -278,12 +277,12 @@ async fn months(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
 ///
 /// # Errors
 /// When the key file cannot be read or made.
-pub fn vault(database: tokio_postgres::Config, keys: &Path, make_keys: bool, clock: &Clock) -> anyhow::Result<Vault> {
+pub fn vault(database: &Database, keys: &Path, make_keys: bool, clock: &Clock) -> anyhow::Result<Vault> {
     vault_with(database, keys, make_keys, None, clock)
 }
 
 fn vault_with(
-    database: tokio_postgres::Config,
+    database: &Database,
     file: &Path,
     make_keys: bool,
     kms: Option<Arc<dyn Kms>>,
@@ -299,7 +298,7 @@ fn vault_with(
         Some(kms) => kms,
         None => Arc::new(FileKms::open(file).context("the vault's keys")?),
     };
-    Ok(Vault::open(pool(database, 4)?, keys, kms, clock.clone()))
+    Ok(Vault::open(database.pool(4)?, keys, kms, clock.clone()))
 }
 
 /// Keys for secrets that another process made are known here before they are used.
@@ -328,20 +327,4 @@ fn ready(app: Arc<App>, rebuilt: Arc<AtomicBool>) -> Ready {
                 .is_ok_and(|answer| answer.is_some())
         })
     })
-}
-
-fn pool(config: tokio_postgres::Config, size: usize) -> anyhow::Result<Pool> {
-    let manager = Manager::from_config(
-        config,
-        NoTls,
-        ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        },
-    );
-    Ok(Pool::builder(manager)
-        .max_size(size)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(Duration::from_secs(5)))
-        .create_timeout(Some(Duration::from_secs(5)))
-        .build()?)
 }

@@ -244,8 +244,8 @@ impl World {
             settings
         };
         let service = Service::start(ServiceConfig {
-            database: role("gateway_app"),
-            vault_database: role("vault_app"),
+            database: role("gateway_app").into(),
+            vault_database: role("vault_app").into(),
             connections: 8,
             writers: 2,
             vault_keys: dir.join("vault.keys"),

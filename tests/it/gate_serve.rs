@@ -94,7 +94,11 @@ impl Second {
 }
 
 async fn ask(client: &Https, url: &str, headers: &[(String, String)]) -> Option<(u16, Value)> {
-    let mut request = http::Request::get(url);
+    send(client, "GET", url, headers).await
+}
+
+async fn send(client: &Https, method: &str, url: &str, headers: &[(String, String)]) -> Option<(u16, Value)> {
+    let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(name, value);
     }
@@ -255,4 +259,53 @@ async fn a_listener_can_demand_signatures_and_a_key_its_certificate() {
             "{elsewhere}"
         );
     }
+}
+
+/// A database that stands still: every request has its answer in time, which says that the outcome is not known; asked again with
+/// the same key, there is one payment and its answer.
+#[tokio::test]
+async fn a_request_is_answered_in_time_while_the_database_stands_still() {
+    let app = TestApp::start().await;
+    let settings = "require_signatures = false\n[limits]\nanswer_ms = 1000";
+    let second = Second::start(&app, "patient", settings, Path::new("")).await;
+    let client = client(&app, None);
+    let pay = async || {
+        let url = format!("{}/v1/payment_intents?amount=1500&currency=usd", second.url);
+        let headers = [
+            (
+                "authorization".to_owned(),
+                format!("Bearer {}", app.told("/secret_key")),
+            ),
+            ("idempotency-key".to_owned(), "while-it-stands".to_owned()),
+        ];
+        send(&client, "POST", &url, &headers).await.expect("an answer")
+    };
+    let owner = app.sql().await;
+    owner
+        .batch_execute("BEGIN; LOCK TABLE gateway.payment IN ACCESS EXCLUSIVE MODE")
+        .await
+        .expect("locks");
+    let (status, told) = pay().await;
+    assert_eq!(
+        (status, &told["error"]["code"]),
+        (504, &Value::from("outcome_unknown")),
+        "{told}"
+    );
+    let message = told["error"]["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("not known") && message.contains("same idempotency key"),
+        "{message}"
+    );
+    owner.batch_execute("ROLLBACK").await.expect("unlocks");
+    let paid = eventually("the outcome", || async {
+        let (status, told) = pay().await;
+        (status == 200).then_some(told)
+    })
+    .await;
+    assert_eq!(paid["status"], "requires_payment_method", "{paid}");
+    let payments = owner
+        .query_one("SELECT count(*) FROM gateway.payment", &[])
+        .await
+        .expect("a row");
+    assert_eq!(payments.get::<_, i64>(0), 1);
 }

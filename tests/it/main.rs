@@ -8,6 +8,7 @@ mod books;
 mod books_faults;
 mod citus;
 mod crashes;
+mod database_tls;
 mod finance;
 mod gate;
 mod gate_limits;

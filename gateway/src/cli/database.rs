@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
+
+use crate::database::Database;
 
 /// Options that every command with a database has.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,19 +42,13 @@ impl Which {
         Ok(dev.database_url)
     }
 
+    /// The same, read.
+    pub(super) fn database(&self) -> Result<Database> {
+        Database::parse(&self.url()?).context("the database URL")
+    }
+
     /// Connects; the connection ends with the client.
     pub(super) async fn connect(&self) -> Result<Client> {
-        connect(&self.url()?.parse().context("the database URL is not valid")?).await
+        self.database()?.connect().await.context("connecting to PostgreSQL")
     }
-}
-
-/// Connects; the connection ends with the client.
-pub(super) async fn connect(config: &tokio_postgres::Config) -> Result<Client> {
-    let (client, connection) = config.connect(NoTls).await.context("connecting to PostgreSQL")?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::warn!(%error, "a database connection ended");
-        }
-    });
-    Ok(client)
 }

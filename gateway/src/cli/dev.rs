@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
-use super::{database, log, print};
+use super::{log, print};
 use crate::clock::Clock;
 use crate::connector::{self, stripe};
 use crate::dev::acquirer::{Callbacks, Simulator};
@@ -117,7 +117,7 @@ struct Started {
 }
 
 async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_scorer: bool) -> Result<Started> {
-    let mut owner = database::connect(&database.owner).await?;
+    let mut owner = database.owner.connect().await.context("connecting to PostgreSQL")?;
     let applied = service::migrate(&mut owner).await.context("migrating")?;
     step(&format!("schemas up to date ({applied} migrations applied)"));
 
@@ -133,7 +133,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
     };
     let tls = [Reloadable::load(files.clone())?, Reloadable::load(files)?];
     let vault_keys = folder.path("vault.keys");
-    let vault = service::vault(database.role("vault_app"), &vault_keys, true, &Clock::default())?;
+    let vault = service::vault(&database.role("vault_app"), &vault_keys, true, &Clock::default())?;
     let credentials = Credentials::ensure(folder, &owner, &vault).await?;
     let callbacks = Callbacks {
         url: format!("{api_url}{ACQUIRER_CALLBACK_PATH}"),
@@ -272,14 +272,14 @@ impl Folder {
 /// The database: ours, embedded, or someone else's.
 struct Database {
     url: String,
-    owner: tokio_postgres::Config,
+    owner: crate::database::Database,
     embedded: Option<EmbeddedPostgres>,
 }
 
 impl Database {
     async fn start(folder: &Folder, url: Option<&str>) -> Result<Self> {
         if let Some(url) = url {
-            let owner = url.parse().context("--database-url is not a PostgreSQL URL")?;
+            let owner = crate::database::Database::parse(url).context("--database-url")?;
             step("PostgreSQL as given");
             return Ok(Self {
                 url: url.to_string(),
@@ -302,20 +302,14 @@ impl Database {
         ));
         Ok(Self {
             url: embedded.url(DATABASE),
-            owner: embedded.config(DATABASE),
+            owner: embedded.config(DATABASE).into(),
             embedded: Some(embedded),
         })
     }
 
     /// A connection that acts as this role. The owner may become any; production roles log in with their own passwords.
-    fn role(&self, role: &str) -> tokio_postgres::Config {
-        let mut config = self.owner.clone();
-        let options = config
-            .get_options()
-            .map(|options| format!("{options} "))
-            .unwrap_or_default();
-        config.options(format!("{options}-c role={role}"));
-        config
+    fn role(&self, role: &str) -> crate::database::Database {
+        self.owner.acting_as(role)
     }
 
     async fn stop(self) -> Result<()> {

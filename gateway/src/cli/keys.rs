@@ -330,8 +330,8 @@ impl VaultKeys {
             .clone()
             .unwrap_or_else(|| database.dir.join("vault.keys"));
         // Hashing needs the pepper alone: the vault's database is not asked.
-        let config = database.url()?.parse().context("the database URL is not valid")?;
-        service::vault(config, &path, false, &Clock::default()).with_context(|| format!("{}", path.display()))
+        service::vault(&database.database()?, &path, false, &Clock::default())
+            .with_context(|| format!("{}", path.display()))
     }
 }
 

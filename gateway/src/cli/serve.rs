@@ -9,6 +9,7 @@ use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
 use super::{log, print};
 use crate::config::{self, DEFAULTS, Listener, Secret, Settings};
+use crate::database::Database;
 use crate::edge::{self, Reloadable};
 use crate::seal;
 use crate::service::{Service, ServiceConfig};
@@ -79,15 +80,19 @@ fn seal_config(settings: &config::Seal) -> seal::Config {
 }
 
 fn service_config(settings: &Settings) -> Result<ServiceConfig> {
-    let url = |secret: &Secret| {
-        secret
-            .expose()
-            .parse::<tokio_postgres::Config>()
-            .context("database URL")
+    let read = |name: &str, secret: &Secret| {
+        let database = Database::parse(secret.expose()).with_context(|| format!("setting {name}"))?;
+        if database.is_exposed() {
+            tracing::warn!(
+                setting = name,
+                "the server is not verified: add sslmode=verify-full and sslrootcert"
+            );
+        }
+        anyhow::Ok(database)
     };
     Ok(ServiceConfig {
-        database: url(&settings.database.url)?,
-        vault_database: url(&settings.database.vault_url)?,
+        database: read("database.url", &settings.database.url)?,
+        vault_database: read("database.vault_url", &settings.database.vault_url)?,
         connections: settings.database.connections,
         writers: settings.database.writers,
         vault_keys: settings.vault.keys.clone(),

@@ -14,6 +14,7 @@ pub use metrics::CommitMetrics;
 pub use table::{Row, Table, Versioned};
 pub use unit::{Digest, Request, Unit};
 
+use crate::database::Database;
 use ledger::group::{GroupCommitter, Options, Snapshot, SubmitError};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -60,9 +61,13 @@ pub struct Committer {
 
 impl Committer {
     /// Starts the writers.
-    pub fn start(config: tokio_postgres::Config, options: Options) -> Self {
+    pub fn start(database: Database, options: Options) -> Self {
+        let group = match database.parts() {
+            (config, Some(tls)) => GroupCommitter::start_tls(GatewayBatch::new(), config, tls, options),
+            (config, None) => GroupCommitter::start(GatewayBatch::new(), config, options),
+        };
         Self {
-            group: GroupCommitter::start(GatewayBatch::new(), config, options),
+            group,
             events: Arc::new(Notify::new()),
         }
     }

@@ -44,6 +44,8 @@ pub enum Refusal {
     Busy,
     /// The handler panicked.
     Panicked,
+    /// The handler has no answer yet; it goes on.
+    Overdue,
 }
 
 impl Refusal {
@@ -94,6 +96,12 @@ impl Refusal {
                 "server_busy",
                 "The service is at its limit; nothing was executed. Try again with the same idempotency key.",
             ),
+            Self::Overdue => (
+                StatusCode::GATEWAY_TIMEOUT,
+                OURS,
+                "outcome_unknown",
+                "There is no answer in time: the outcome of this request is not known, and it may still be executed. Try again with the same idempotency key, which gives its outcome.",
+            ),
             Self::Panicked => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 OURS,
@@ -111,7 +119,7 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self == Self::Busy {
+        if matches!(self, Self::Busy | Self::Overdue) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
         }

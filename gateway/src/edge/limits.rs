@@ -18,6 +18,8 @@ pub struct Limits {
     pub header_read_ms: u64,
     /// From the end of the head to the end of the body; 408 beyond.
     pub body_read_ms: u64,
+    /// From a whole request to its answer; 504 beyond, while the handler goes on.
+    pub answer_ms: u64,
     /// A connection without a request, or a peer that does not read its answer, is closed after this.
     pub idle_ms: u64,
     /// Sum of all names and values of a request head; 431 beyond.
@@ -48,6 +50,7 @@ impl Default for Limits {
             handshake_ms: 10_000,
             header_read_ms: 10_000,
             body_read_ms: 20_000,
+            answer_ms: 50_000,
             idle_ms: 75_000,
             header_bytes: 16 * 1024,
             header_count: 64,
@@ -75,6 +78,10 @@ impl Limits {
         Duration::from_millis(self.body_read_ms)
     }
 
+    pub(super) fn answer(&self) -> Duration {
+        Duration::from_millis(self.answer_ms)
+    }
+
     pub(super) fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms)
     }
@@ -84,13 +91,14 @@ impl Limits {
     }
 
     /// Name (as in the configuration file) and value of each.
-    pub(crate) fn each(&self) -> [(&'static str, u64); 15] {
+    pub(crate) fn each(&self) -> [(&'static str, u64); 16] {
         let Self {
             connections,
             requests,
             handshake_ms,
             header_read_ms,
             body_read_ms,
+            answer_ms,
             idle_ms,
             ..
         } = *self;
@@ -115,6 +123,7 @@ impl Limits {
             ("limits.handshake_ms", handshake_ms),
             ("limits.header_read_ms", header_read_ms),
             ("limits.body_read_ms", body_read_ms),
+            ("limits.answer_ms", answer_ms),
             ("limits.idle_ms", idle_ms),
             ("limits.header_bytes", header_bytes as u64),
             ("limits.header_count", header_count as u64),

@@ -73,7 +73,11 @@ async fn admit(
         }
         .instrument(span),
     );
-    match handler.await {
+    let Ok(ended) = tokio::time::timeout(shared.limits.answer(), handler).await else {
+        tracing::error!(request_id = id.as_str(), "no answer in time; the handler goes on");
+        return Err(Refusal::Overdue);
+    };
+    match ended {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(never)) => match never {},
         Err(error) => {

@@ -503,3 +503,26 @@ async fn a_drain_has_a_deadline_of_its_own() {
         }
     );
 }
+
+/// A request is answered within its time whatever its handler waits for; the handler goes on, and its place is taken until it ends.
+#[tokio::test]
+async fn a_handler_without_an_answer_is_answered_for_and_goes_on() {
+    let server = Server::start(Limits {
+        answer_ms: 100,
+        requests: 1,
+        ..Limits::default()
+    });
+    let mut client = server.connect(&[b"http/1.1"]).await;
+    let answer = exchange(&mut client, "GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_refused(&answer, 504, "outcome_unknown");
+    assert_eq!(header(&answer, "stripe-should-retry"), "true");
+    let busy = exchange(&mut client, "GET /whoami HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_refused(&busy, 503, "server_busy");
+    assert_eq!(server.handled.load(Ordering::Relaxed), 0);
+    server.release.notify_one();
+    while server.handled.load(Ordering::Relaxed) == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let answer = exchange(&mut client, "GET /whoami HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
