@@ -10,6 +10,7 @@ fn attempt(n: u64, entities: u64) -> Attempt {
     Attempt {
         at_ms: 1_790_000_000_000 + n as i64,
         merchant: buyer % 100,
+        terminal: None,
         amount_minor: 2_500,
         currency: *b"EUR",
         exponent: 2,

@@ -11,6 +11,9 @@ pub struct Attempt {
     pub at_ms: i64,
     /// Merchant id, by [`key`].
     pub merchant: u64,
+    /// Terminal or listing at the merchant, by [`key`].
+    #[serde(default)]
+    pub terminal: Option<u64>,
     /// Amount in minor units of `currency`.
     pub amount_minor: i64,
     /// ISO 4217 code.
@@ -70,6 +73,27 @@ pub enum DeclineKind {
     LostOrStolen,
     /// The issuer suspects fraud.
     Fraudulent,
+}
+
+/// What became known about an attempt, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// When it became known, in milliseconds since the Unix epoch: never used before.
+    pub known_ms: i64,
+    /// What.
+    pub verdict: Verdict,
+}
+
+/// Whether an attempt was fraud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was: a dispute, an early warning, a refund or a review said so.
+    Fraud,
+    /// It was not: a review said so, or the time in which one would have heard is over.
+    Genuine,
+    /// An earlier `Fraud` was wrong: the dispute was won, the cardholder remembered.
+    Withdrawn,
 }
 
 /// Hash of an id: FNV-1a over its UTF-8 bytes (64 bit, standard offset and prime), then the finalizer of SplitMix64.

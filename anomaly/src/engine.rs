@@ -2,9 +2,9 @@
 //! assessment change another's: `assess` only reads, `observe` only writes.
 
 use crate::assessment::{Assessment, Decision, Level, Reason};
-use crate::attempt::{Attempt, DeclineKind, Outcome};
+use crate::attempt::{Attempt, DeclineKind, Label, Outcome};
 use crate::config::Config;
-use crate::entity::{Entity, EntityId, Kind, Memory};
+use crate::entity::{ENTITY_BYTES_MAX, Entity, EntityId, Kind, Memory};
 use crate::features::{Facts, Features};
 use crate::lists::{List, Lists, Subject};
 use crate::rules::{Case, Hit, RULES, Rule};
@@ -21,6 +21,10 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// What one entity takes at most, in bytes, whatever is sent; all of them together stay within
+    /// [`Config::memory_bytes_max`].
+    pub const ENTITY_BYTES_MAX: usize = ENTITY_BYTES_MAX;
+
     /// An engine that has seen nothing.
     pub fn new(config: Config) -> Self {
         let rules = RULES
@@ -59,12 +63,13 @@ impl Engine {
     /// are put in their place (see [`crate::History`]).
     pub fn observe(&self, attempt: &Attempt, outcome: Outcome) {
         let small = attempt.amount_minor <= self.config.small_amount_minor(attempt.currency, attempt.exponent);
+        let card_unseen = EntityId::of(Kind::Card, attempt).is_some_and(|card| !self.memory.knows(card));
         let mut o = Observation {
             at_ms: attempt.at_ms,
             amount_minor: attempt.amount_minor,
             counterpart: attempt.card.unwrap_or(0),
             currency: attempt.currency,
-            flags: flags(outcome) | if small { Observation::SMALL } else { 0 },
+            flags: flags(outcome, card_unseen) | if small { Observation::SMALL } else { 0 },
         };
         for kind in Kind::ALL {
             let Some(id) = EntityId::of(kind, attempt) else {
@@ -72,9 +77,20 @@ impl Engine {
             };
             o.counterpart = match kind {
                 Kind::Card => EntityId::of(Kind::Ip, attempt).map_or(0, |ip| ip.key),
+                Kind::CardMerchant | Kind::CardTerminal | Kind::CardIp | Kind::CardEmail => 0,
                 _ => attempt.card.unwrap_or(0),
             };
             self.memory.observe(id, o);
+        }
+    }
+
+    /// Remembers what became known about an earlier attempt. Call it when it is known, in the order in which it became known:
+    /// features read only what was known before.
+    pub fn label(&self, attempt: &Attempt, label: Label) {
+        for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_pair()) {
+            if let Some(id) = EntityId::of(kind, attempt) {
+                self.memory.label(id, attempt.at_ms, label);
+            }
         }
     }
 
@@ -163,26 +179,30 @@ pub struct Snapshot {
     entities: Vec<(EntityId, Entity)>,
 }
 
-const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 2;
 const SCORE_MAX: f64 = 99.0;
 
-fn flags(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Approved => Observation::APPROVED,
-        Outcome::Declined {
-            code: DeclineKind::IncorrectNumber,
-        } => Observation::DECLINED | Observation::BAD_NUMBER,
-        Outcome::Declined {
-            code: DeclineKind::IncorrectCvc,
-        } => Observation::DECLINED | Observation::BAD_CVC,
-        Outcome::Declined { .. } => Observation::DECLINED,
-        Outcome::Blocked | Outcome::Unknown => 0,
-    }
+fn flags(outcome: Outcome, card_unseen: bool) -> u8 {
+    let Outcome::Declined { code } = outcome else {
+        return if outcome == Outcome::Approved {
+            Observation::APPROVED
+        } else {
+            0
+        };
+    };
+    let class = match code {
+        DeclineKind::IncorrectNumber => Observation::BAD_NUMBER,
+        DeclineKind::IncorrectCvc => Observation::BAD_CVC,
+        _ => 0,
+    };
+    // a card without money is a real card
+    let probe = card_unseen && code != DeclineKind::InsufficientFunds;
+    Observation::DECLINED | class | if probe { Observation::PROBE } else { 0 }
 }
 
 fn reason(rule: &Rule, hit: &Hit, contribution: f64) -> Reason {
     let (feature, value, shown, limit) = match *hit {
-        Hit::Listed(kind) => ("list", 1.0, subject(kind).to_owned(), String::new()),
+        Hit::Listed(kind) => ("list", 1.0, kind.name().to_owned(), String::new()),
         Hit::Reached { feature, value, limit } => (feature.name(), value, figure(value), figure(limit)),
     };
     let message = rule.message.replace("{value}", &shown).replace("{limit}", &limit);
@@ -202,18 +222,5 @@ fn figure(value: f64) -> String {
         format!("{value:.0}")
     } else {
         format!("{value:.1}")
-    }
-}
-
-fn subject(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Card => "card",
-        Kind::Customer => "customer",
-        Kind::Email => "e-mail address",
-        Kind::Device => "device",
-        Kind::Ip => "IP address",
-        Kind::Subnet => "subnet",
-        Kind::Bin => "BIN",
-        Kind::Merchant => "merchant",
     }
 }

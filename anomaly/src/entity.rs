@@ -1,8 +1,9 @@
 //! What is known about one card, customer, address and so on, and the sharded memory of all of them. Must never hold a
 //! lock longer than one look at one key, nor more bytes than it was given.
 
-use crate::attempt::{Attempt, mix};
-use crate::window::{History, Observation, Totals};
+use crate::attempt::{Attempt, Label, Verdict, mix};
+use crate::profile::{Habits, Labels, Profile};
+use crate::window::{History, Observation, Totals, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a key identifies.
+/// What a key identifies: one thing, or two of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -30,11 +31,23 @@ pub enum Kind {
     Bin,
     /// Merchant.
     Merchant,
+    /// Terminal of a merchant, or what is sold (a listing).
+    Terminal,
+    /// A card at a merchant.
+    CardMerchant,
+    /// A card at a terminal.
+    CardTerminal,
+    /// A card used from an IP address.
+    CardIp,
+    /// A card given with an e-mail address.
+    CardEmail,
+    /// The cards of a BIN at a merchant.
+    BinMerchant,
 }
 
 impl Kind {
     /// All, in the order of [`Kind`] as an index.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Card,
         Kind::Customer,
         Kind::Email,
@@ -43,7 +56,38 @@ impl Kind {
         Kind::Subnet,
         Kind::Bin,
         Kind::Merchant,
+        Kind::Terminal,
+        Kind::CardMerchant,
+        Kind::CardTerminal,
+        Kind::CardIp,
+        Kind::CardEmail,
+        Kind::BinMerchant,
     ];
+
+    /// Whether it is two things together.
+    pub fn is_pair(self) -> bool {
+        self >= Kind::CardMerchant
+    }
+
+    /// What a person calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Card => "card",
+            Kind::Customer => "customer",
+            Kind::Email => "e-mail address",
+            Kind::Device => "device",
+            Kind::Ip => "IP address",
+            Kind::Subnet => "subnet",
+            Kind::Bin => "BIN",
+            Kind::Merchant => "merchant",
+            Kind::Terminal => "terminal",
+            Kind::CardMerchant => "card at this merchant",
+            Kind::CardTerminal => "card at this terminal",
+            Kind::CardIp => "card from this IP address",
+            Kind::CardEmail => "card with this e-mail address",
+            Kind::BinMerchant => "BIN at this merchant",
+        }
+    }
 }
 
 /// A key with what it identifies.
@@ -65,6 +109,12 @@ impl EntityId {
             Kind::Subnet => subnet_key(attempt.ip?),
             Kind::Bin => mix(u64::from(attempt.bin?)),
             Kind::Merchant => attempt.merchant,
+            Kind::Terminal => attempt.terminal?,
+            Kind::CardMerchant => pair(attempt.card?, attempt.merchant),
+            Kind::CardTerminal => pair(attempt.card?, attempt.terminal?),
+            Kind::CardIp => pair(attempt.card?, ip_key(attempt.ip?)),
+            Kind::CardEmail => pair(attempt.card?, attempt.email?),
+            Kind::BinMerchant => pair(u64::from(attempt.bin?), attempt.merchant),
         };
         Some(EntityId { kind, key })
     }
@@ -84,6 +134,10 @@ fn subnet_key(ip: IpAddr) -> u64 {
     }
 }
 
+fn pair(one: u64, other: u64) -> u64 {
+    mix(mix(one).rotate_left(32) ^ other)
+}
+
 /// What is remembered of one entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entity {
@@ -91,30 +145,22 @@ pub(crate) struct Entity {
     last_ms: i64,
     /// Amount and currency of the attempt observed last.
     last_amount: (i64, [u8; 3]),
-    /// Approved payments by currency, for as long as the entity is remembered.
-    spend: Vec<Spend>,
+    /// Habits; none before the first approved payment, so that who only tries stays small.
+    profile: Option<Box<Profile>>,
+    labels: Option<Box<Labels>>,
     history: History,
 }
-
-/// Approved payments in one currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Spend {
-    currency: [u8; 3],
-    pub payments: u64,
-    pub amount_minor: i64,
-}
-
-/// Currencies in which an entity's spending is kept; more are not, so that one entity stays small.
-const CURRENCIES_MAX: usize = 4;
 
 /// What is known of one entity at one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reading {
-    pub windows: [Totals; 4],
+    pub windows: [Totals; 7],
     /// Since it was first seen; none if never.
     pub age_ms: Option<i64>,
-    pub payments: u64,
-    pub amount_minor: i64,
+    /// Since it was last seen; none if never.
+    pub gap_ms: Option<i64>,
+    pub habits: Habits,
+    pub labels: Option<Labels>,
 }
 
 impl Entity {
@@ -123,7 +169,8 @@ impl Entity {
             first_ms: at_ms,
             last_ms: at_ms,
             last_amount: (0, [0; 3]),
-            spend: Vec::new(),
+            profile: None,
+            labels: None,
             history: History::default(),
         }
     }
@@ -132,51 +179,52 @@ impl Entity {
         if self.last_amount == (o.amount_minor, o.currency) {
             o.flags |= Observation::REPEAT;
         }
+        if self.profile.as_ref().is_some_and(|profile| profile.is_outlier(&o)) {
+            o.flags |= Observation::OUTLIER;
+        }
         self.first_ms = self.first_ms.min(o.at_ms);
         self.last_ms = self.last_ms.max(o.at_ms);
         self.last_amount = (o.amount_minor, o.currency);
         if o.flags & Observation::APPROVED != 0 {
-            self.spent(&o);
+            self.profile.get_or_insert_default().observe(&o);
         }
         self.history.observe(&o);
     }
 
-    fn spent(&mut self, o: &Observation) {
-        if let Some(spend) = self.spend.iter_mut().find(|spend| spend.currency == o.currency) {
-            spend.payments += 1;
-            spend.amount_minor = spend.amount_minor.saturating_add(o.amount_minor);
-        } else if self.spend.len() < CURRENCIES_MAX {
-            self.spend.push(Spend {
-                currency: o.currency,
-                payments: 1,
-                amount_minor: o.amount_minor,
-            });
+    fn label(&mut self, at_ms: i64, label: Label) {
+        self.labels.get_or_insert_default().add(at_ms, label.verdict);
+        if label.verdict != Verdict::Withdrawn {
+            self.history.label(label.known_ms, label.verdict == Verdict::Fraud);
         }
     }
 
     fn read(&self, at_ms: i64, currency: [u8; 3]) -> Reading {
-        let spend = self.spend.iter().find(|spend| spend.currency == currency);
         Reading {
             windows: self.history.totals(at_ms, currency),
             age_ms: Some(at_ms.saturating_sub(self.first_ms).max(0)),
-            payments: spend.map_or(0, |spend| spend.payments),
-            amount_minor: spend.map_or(0, |spend| spend.amount_minor),
+            gap_ms: Some(at_ms.saturating_sub(self.last_ms).max(0)),
+            habits: self
+                .profile
+                .as_ref()
+                .map_or_else(Habits::default, |profile| profile.read(at_ms, currency)),
+            labels: self.labels.as_deref().copied(),
         }
     }
 
     /// From content alone, never from capacity: a replay must evict what the first run evicted.
     fn bytes(&self) -> usize {
-        let spend = if self.spend.is_empty() {
-            0
-        } else {
-            CURRENCIES_MAX * size_of::<Spend>()
-        };
-        ENTRY_BYTES + spend + self.history.heap_bytes()
+        ENTRY_BYTES
+            + self.profile.as_ref().map_or(0, |_| Profile::BYTES)
+            + self.labels.as_ref().map_or(0, |_| size_of::<Labels>())
+            + self.history.heap_bytes()
     }
 }
 
 /// One map entry, with the map's own spare room.
 const ENTRY_BYTES: usize = 2 * (size_of::<(EntityId, Entity)>() + 1);
+
+/// What one entity can take at most, whatever an attacker sends.
+pub(crate) const ENTITY_BYTES_MAX: usize = ENTRY_BYTES + Profile::BYTES + size_of::<Labels>() + History::BYTES_MAX;
 
 /// All entities, in shards that lock apart.
 #[derive(Debug)]
@@ -209,6 +257,31 @@ impl Memory {
             .map_or_else(Reading::default, |entity| entity.read(at_ms, currency))
     }
 
+    /// Whether it was ever seen.
+    pub fn knows(&self, id: EntityId) -> bool {
+        self.shard(id).entities.contains_key(&id)
+    }
+
+    /// Tells an entity what became known about its attempt at `at_ms`. Who is not remembered is remembered again for fraud
+    /// alone.
+    pub fn label(&self, id: EntityId, at_ms: i64, label: Label) {
+        let mut guard = self.shard(id);
+        let shard = &mut *guard;
+        let (entity, before) = match shard.entities.entry(id) {
+            Entry::Occupied(known) => {
+                let before = known.get().bytes();
+                (known.into_mut(), before)
+            }
+            Entry::Vacant(place) if label.verdict == Verdict::Fraud => (place.insert(Entity::new(at_ms)), 0),
+            Entry::Vacant(_) => return,
+        };
+        entity.label(at_ms, label);
+        shard.bytes = shard.bytes + entity.bytes() - before;
+        if shard.bytes > self.shard_bytes_max {
+            shard.evict(self.shard_bytes_max, label.known_ms);
+        }
+    }
+
     pub fn observe(&self, id: EntityId, o: Observation) {
         let mut guard = self.shard(id);
         let shard = &mut *guard;
@@ -222,7 +295,7 @@ impl Memory {
         entity.observe(o);
         shard.bytes = shard.bytes + entity.bytes() - before;
         if shard.bytes > self.shard_bytes_max {
-            shard.evict(self.shard_bytes_max);
+            shard.evict(self.shard_bytes_max, o.at_ms);
         }
     }
 
@@ -240,12 +313,13 @@ impl Memory {
     /// Puts remembered entities back.
     pub fn insert(&self, id: EntityId, entity: Entity) {
         let mut shard = self.shard(id);
+        let last_ms = entity.last_ms;
         shard.bytes += entity.bytes();
         if let Some(replaced) = shard.entities.insert(id, entity) {
             shard.bytes -= replaced.bytes();
         }
         if shard.bytes > self.shard_bytes_max {
-            shard.evict(self.shard_bytes_max);
+            shard.evict(self.shard_bytes_max, last_ms);
         }
     }
 
@@ -263,17 +337,28 @@ impl Memory {
 }
 
 impl Shard {
-    /// Forgets the longest idle until a quarter of the room is free: rare, so cheap per attempt. Ties go by id, so the
-    /// order of the map does not matter.
-    fn evict(&mut self, bytes_max: usize) {
-        let mut idle: Vec<(i64, EntityId)> = self.entities.iter().map(|(id, entity)| (entity.last_ms, *id)).collect();
-        idle.sort_unstable();
-        for (_, id) in idle {
-            if self.bytes <= bytes_max / 4 * 3 {
-                break;
+    /// Forgets a quarter of the entities at a time, so that the cost per attempt stays small: first those that were never
+    /// approved and have been idle for a day, so that a flood of invented keys does not push out those who pay, then the
+    /// longest idle. Ties go by id, so the order of the map does not matter.
+    fn evict(&mut self, bytes_max: usize, now_ms: i64) {
+        while self.bytes > bytes_max / 4 * 3 && !self.entities.is_empty() {
+            let mut order: Vec<(bool, i64, EntityId)> = self
+                .entities
+                .iter()
+                .map(|(id, entity)| {
+                    let worthless =
+                        entity.profile.is_none() && now_ms.saturating_sub(entity.last_ms) > Window::H24.length_ms();
+                    (!worthless, entity.last_ms, *id)
+                })
+                .collect();
+            let quarter = order.len().div_ceil(4);
+            if quarter < order.len() {
+                order.select_nth_unstable(quarter);
             }
-            if let Some(entity) = self.entities.remove(&id) {
-                self.bytes -= entity.bytes();
+            for (_, _, id) in &order[..quarter] {
+                if let Some(entity) = self.entities.remove(id) {
+                    self.bytes -= entity.bytes();
+                }
             }
         }
     }

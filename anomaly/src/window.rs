@@ -1,24 +1,25 @@
 //! Sliding windows over the attempts of one key (a card, an IP address, a merchant), in event time.
 //!
-//! **Exactness.** Up to [`EXACT_MAX`] attempts in 24 hours the history is a log, and every figure is exact over the
-//! half-open interval `(t - window, t]`. A busier key is kept as [`TILES`] tiles per window instead: a window then
-//! reaches back to the tile edge, so it sees between one window and one window plus 1/60 of it (never less, so a burst
-//! cannot hide), and distinct counts are estimated from 256-bit maps (within a sixth up to 500; they end at 1,568).
-//! After 24 idle hours and a tile the key is exact again.
+//! **Exactness.** Up to [`EXACT_MAX`] attempts in 24 hours are kept one by one, and windows up to 24 hours are exact over
+//! the half-open interval `(t - window, t]`. A busier key is kept as tiles: a window then reaches back to the tile edge, so
+//! it sees between one window and one window plus 1/[`TILES`] of it (never less, so a burst cannot hide). After 24 idle
+//! hours and a tile the key is exact again. What is older than the log is kept in days (for 7 days) and weeks (for 30 and
+//! 90 days), and those windows reach back to the edge of a day or week. Distinct counts are exact to the second up to
+//! [`crate::neighbours::EXACT_MAX`] counterparts, and estimated beyond.
 //!
-//! **Late attempts** are put where they belong in time. A log forgets what is 24 hours older than its newest attempt, a
-//! tile what is one window older; anything later than that is ignored. Arrival order changes nothing else.
+//! **Late attempts** are put where they belong in time; what is older than the longest window is ignored.
 //!
-//! Must never grow with traffic: a log is at most 5 kB, tiles are 18 kB.
+//! Must never grow with traffic: see [`History::BYTES_MAX`].
 
-use crate::attempt::mix;
+use crate::neighbours::Neighbours;
+use crate::tile::{Counts, Ring};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Attempts of one key in 24 hours that are kept one by one.
 pub const EXACT_MAX: usize = 128;
-/// Tiles per window: 60 cover it, one more holds the edge.
-pub const TILES: usize = 61;
+/// Tiles that cover a window of a busy key; one more holds the edge.
+pub const TILES: usize = 24;
 
 /// How far back a figure looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +32,27 @@ pub enum Window {
     H1,
     /// 24 hours.
     H24,
+    /// 7 days.
+    D7,
+    /// 30 days.
+    D30,
+    /// 90 days.
+    D90,
 }
 
 impl Window {
     /// All, shortest first.
-    pub const ALL: [Window; 4] = [Window::M1, Window::M10, Window::H1, Window::H24];
+    pub const ALL: [Window; 7] = [
+        Window::M1,
+        Window::M10,
+        Window::H1,
+        Window::H24,
+        Window::D7,
+        Window::D30,
+        Window::D90,
+    ];
+    /// Those that a log covers.
+    const SHORT: usize = 4;
 
     /// Length in milliseconds.
     pub const fn length_ms(self) -> i64 {
@@ -43,10 +60,24 @@ impl Window {
             Window::M1 => 60_000,
             Window::M10 => 600_000,
             Window::H1 => 3_600_000,
-            Window::H24 => 86_400_000,
+            Window::H24 => DAY_MS,
+            Window::D7 => 7 * DAY_MS,
+            Window::D30 => 30 * DAY_MS,
+            Window::D90 => 90 * DAY_MS,
+        }
+    }
+
+    /// Width of the tiles that hold the window for a busy key, or for everyone beyond 24 hours.
+    pub const fn tile_ms(self) -> i64 {
+        match self {
+            Window::D7 => DAY_MS,
+            Window::D30 | Window::D90 => 7 * DAY_MS,
+            short => short.length_ms() / TILES as i64,
         }
     }
 }
+
+const DAY_MS: i64 = 86_400_000;
 
 /// One attempt as a window sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,132 +107,181 @@ impl Observation {
     pub const SMALL: u8 = 1 << 4;
     /// It had the same amount and currency as the key's attempt before it.
     pub const REPEAT: u8 = 1 << 5;
-
-    fn has(&self, flag: u8) -> u32 {
-        u32::from(self.flags & flag != 0)
-    }
+    /// A card never seen before was tried, and the issuer did not know it or would not have it.
+    pub const PROBE: u8 = 1 << 6;
+    /// Its amount was far above the key's own mean.
+    pub const OUTLIER: u8 = 1 << 7;
 }
 
 /// What one window holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Attempts, whatever became of them.
-    pub attempts: u32,
-    /// Of these, approved.
-    pub approved: u32,
-    /// Declined.
-    pub declined: u32,
-    /// Declined: no such number.
-    pub bad_number: u32,
-    /// Declined: wrong CVC.
-    pub bad_cvc: u32,
-    /// With a small amount.
-    pub small: u32,
-    /// With the amount of the attempt before.
-    pub repeats: u32,
+    /// Sums over the window.
+    pub counts: Counts,
     /// Distinct counterparts.
     pub distinct: u32,
-    /// Sum of the amounts in the currency asked for; saturates. (Of a tiled key only its first currency is summed.)
-    pub amount_minor: i64,
 }
 
-impl Totals {
-    fn add(&mut self, o: &Observation) {
-        self.attempts += 1;
-        self.approved += o.has(Observation::APPROVED);
-        self.declined += o.has(Observation::DECLINED);
-        self.bad_number += o.has(Observation::BAD_NUMBER);
-        self.bad_cvc += o.has(Observation::BAD_CVC);
-        self.small += o.has(Observation::SMALL);
-        self.repeats += o.has(Observation::REPEAT);
-    }
-
-    fn merge(&mut self, t: &Tile) {
-        self.attempts = self.attempts.saturating_add(t.attempts);
-        self.approved = self.approved.saturating_add(t.approved);
-        self.declined = self.declined.saturating_add(t.declined);
-        self.bad_number = self.bad_number.saturating_add(t.bad_number);
-        self.bad_cvc = self.bad_cvc.saturating_add(t.bad_cvc);
-        self.small = self.small.saturating_add(t.small);
-        self.repeats = self.repeats.saturating_add(t.repeats);
-    }
+/// The attempts of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    recent: Recent,
+    /// What the log has let go, and labels; none until there is any.
+    past: Option<Box<Past>>,
+    neighbours: Neighbours,
+    /// The currency that tiles sum amounts in: the first one seen.
+    currency: [u8; 3],
 }
 
-/// The recent attempts of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History(Form);
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Form {
+enum Recent {
     Exact(VecDeque<Logged>),
     Tiled(Box<Tiled>),
 }
 
-impl Default for History {
+impl Default for Recent {
     fn default() -> Self {
-        History(Form::Exact(VecDeque::new()))
+        Recent::Exact(VecDeque::new())
     }
 }
 
 impl History {
+    /// What the history of one key can take on the heap at most: 25 tiles for each of four windows, or a log, then days,
+    /// weeks and counterparts.
+    pub const BYTES_MAX: usize = size_of::<Tiled>()
+        + 4 * Ring::bytes_of(TILES + 1)
+        + size_of::<Past>()
+        + Ring::bytes_of(DAYS)
+        + Ring::bytes_of(WEEKS)
+        + Neighbours::BYTES_MAX;
+
     /// Adds one attempt at its place in time.
     pub fn observe(&mut self, o: &Observation) {
-        match &mut self.0 {
-            Form::Exact(log) => {
-                insert(log, o);
+        if self.currency == [0; 3] {
+            self.currency = o.currency;
+        }
+        self.neighbours.observe(o.counterpart, o.at_ms);
+        match &mut self.recent {
+            Recent::Exact(log) => {
+                let currency = self.currency;
+                let past = &mut self.past;
+                insert(log, o, |old| past.get_or_insert_default().observe(old, currency));
                 if log.len() > EXACT_MAX {
-                    let mut tiled = Box::new(Tiled::new(log[0].observation.currency));
-                    log.iter().for_each(|logged| tiled.observe(&logged.observation));
-                    self.0 = Form::Tiled(tiled);
+                    let mut tiled = Box::<Tiled>::default();
+                    for logged in log.iter() {
+                        tiled.observe(logged, currency);
+                        past.get_or_insert_default().observe(logged, currency);
+                    }
+                    self.recent = Recent::Tiled(tiled);
                 }
             }
-            Form::Tiled(tiled)
-                if o.at_ms.saturating_sub(tiled.newest_ms) > Window::H24.length_ms() * TILES as i64 / 60 =>
-            {
-                self.0 = Form::Exact(VecDeque::new());
-                self.observe(o);
+            Recent::Tiled(tiled) if o.at_ms.saturating_sub(tiled.newest_ms) > DAY_MS + Window::H24.tile_ms() => {
+                self.recent = Recent::default();
+                if let Recent::Exact(log) = &mut self.recent {
+                    log.push_back(Logged::of(o));
+                }
             }
-            Form::Tiled(tiled) => tiled.observe(o),
+            Recent::Tiled(tiled) => {
+                let logged = Logged::of(o);
+                tiled.observe(&logged, self.currency);
+                self.past.get_or_insert_default().observe(&logged, self.currency);
+            }
         }
     }
 
-    /// The four windows that end at `at_ms`, in the order of [`Window::ALL`]; amounts are those in `currency`.
-    pub fn totals(&self, at_ms: i64, currency: [u8; 3]) -> [Totals; 4] {
-        match &self.0 {
-            Form::Exact(log) => log_totals(log, at_ms, currency),
-            Form::Tiled(tiled) => tiled.totals(at_ms, currency),
-        }
+    /// Adds what became known about an earlier attempt at `known_ms`: whether it was fraud. Windows from 7 days up see it.
+    pub fn label(&mut self, known_ms: i64, fraud: bool) {
+        let counts = Counts {
+            labelled: 1,
+            frauds: u32::from(fraud),
+            ..Counts::default()
+        };
+        self.past.get_or_insert_default().add(known_ms, &counts);
     }
 
-    /// Whether every figure is exact.
+    /// The windows that end at `at_ms`, in the order of [`Window::ALL`]. Amounts are those in `currency`; beyond 24 hours, and
+    /// for a busy key, they are there for the key's own (first) currency alone.
+    pub fn totals(&self, at_ms: i64, currency: [u8; 3]) -> [Totals; 7] {
+        let mut totals = [Totals::default(); 7];
+        match &self.recent {
+            Recent::Exact(log) => log_totals(log, at_ms, currency, &mut totals),
+            Recent::Tiled(tiled) => {
+                for ((slot, ring), window) in totals.iter_mut().zip(&tiled.rings).zip(Window::ALL) {
+                    ring.sum(at_ms, window, &mut slot.counts);
+                }
+            }
+        }
+        if let Some(past) = &self.past {
+            past.days
+                .sum(at_ms, Window::D7, &mut totals[Window::D7 as usize].counts);
+            past.weeks
+                .sum(at_ms, Window::D30, &mut totals[Window::D30 as usize].counts);
+            past.weeks
+                .sum(at_ms, Window::D90, &mut totals[Window::D90 as usize].counts);
+        }
+        if currency != self.currency {
+            let tiled = usize::from(self.is_exact()) * Window::SHORT;
+            for slot in &mut totals[tiled..] {
+                (slot.counts.priced, slot.counts.amount_minor) = (0, 0);
+            }
+        }
+        for (slot, distinct) in totals.iter_mut().zip(self.neighbours.distinct(at_ms)) {
+            slot.distinct = distinct;
+        }
+        totals
+    }
+
+    /// Whether every figure up to 24 hours is exact.
     pub fn is_exact(&self) -> bool {
-        matches!(self.0, Form::Exact(_))
+        matches!(self.recent, Recent::Exact(_))
     }
 
     /// Bytes on the heap, computed from content alone so that a replay evicts the same keys.
     pub fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            Form::Exact(log) if log.is_empty() => 0,
-            Form::Exact(log) => log.len().next_power_of_two().max(4) * size_of::<Logged>(),
-            Form::Tiled(_) => size_of::<Tiled>() + Window::ALL.len() * TILES * size_of::<Tile>(),
-        }
+        let recent = match &self.recent {
+            Recent::Exact(log) if log.is_empty() => 0,
+            Recent::Exact(log) => log.len().next_power_of_two().max(4) * size_of::<Logged>(),
+            Recent::Tiled(tiled) => size_of::<Tiled>() + tiled.rings.iter().map(Ring::heap_bytes).sum::<usize>(),
+        };
+        let past = self.past.as_ref().map_or(0, |past| {
+            size_of::<Past>() + past.days.heap_bytes() + past.weeks.heap_bytes()
+        });
+        recent + past + self.neighbours.heap_bytes()
     }
 }
 
+/// An observation in a log; its counterpart is among the neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Logged {
-    observation: Observation,
-    /// When the same counterpart comes next: an entry is the last of its counterpart in `(.., t]` if this is after `t`.
-    next_ms: i64,
+    at_ms: i64,
+    amount_minor: i64,
+    currency: [u8; 3],
+    flags: u8,
 }
 
-fn insert(log: &mut VecDeque<Logged>, o: &Observation) {
-    let newest_ms = log.back().map_or(o.at_ms, |last| last.observation.at_ms.max(o.at_ms));
-    let horizon_ms = newest_ms.saturating_sub(Window::H24.length_ms());
-    if o.at_ms <= horizon_ms {
-        return;
+impl Logged {
+    fn of(o: &Observation) -> Self {
+        Logged {
+            at_ms: o.at_ms,
+            amount_minor: o.amount_minor,
+            currency: o.currency,
+            flags: o.flags,
+        }
     }
-    while log.front().is_some_and(|first| first.observation.at_ms <= horizon_ms) {
+
+    fn counts(&self, currency: [u8; 3]) -> Counts {
+        Counts::one(self.flags, (self.currency == currency).then_some(self.amount_minor))
+    }
+}
+
+fn insert(log: &mut VecDeque<Logged>, o: &Observation, mut let_go: impl FnMut(&Logged)) {
+    let newest_ms = log.back().map_or(o.at_ms, |last| last.at_ms.max(o.at_ms));
+    let horizon_ms = newest_ms.saturating_sub(DAY_MS);
+    if o.at_ms <= horizon_ms {
+        return let_go(&Logged::of(o));
+    }
+    while let Some(first) = log.front().filter(|first| first.at_ms <= horizon_ms) {
+        let_go(first);
         log.pop_front();
     }
     let room = log.len().next_power_of_two().max(4);
@@ -209,160 +289,67 @@ fn insert(log: &mut VecDeque<Logged>, o: &Observation) {
         log.shrink_to(room);
     }
     let mut place = log.len();
-    while place > 0 && log[place - 1].observation.at_ms > o.at_ms {
+    while place > 0 && log[place - 1].at_ms > o.at_ms {
         place -= 1;
     }
-    let mut next_ms = i64::MAX;
-    if o.counterpart != 0 {
-        let same = |logged: &&mut Logged| logged.observation.counterpart == o.counterpart;
-        if let Some(previous) = log.range_mut(..place).rev().find(same) {
-            previous.next_ms = o.at_ms;
-        }
-        if let Some(next) = log.range_mut(place..).find(same) {
-            next_ms = next.observation.at_ms;
-        }
-    }
-    log.insert(
-        place,
-        Logged {
-            observation: *o,
-            next_ms,
-        },
-    );
+    log.insert(place, Logged::of(o));
 }
 
-fn log_totals(log: &VecDeque<Logged>, at_ms: i64, currency: [u8; 3]) -> [Totals; 4] {
-    let mut totals = [Totals::default(); 4];
-    let mut running = Totals::default();
-    let mut entries = log
-        .iter()
-        .rev()
-        .skip_while(|logged| logged.observation.at_ms > at_ms)
-        .peekable();
+fn log_totals(log: &VecDeque<Logged>, at_ms: i64, currency: [u8; 3], totals: &mut [Totals; 7]) {
+    let mut running = Counts::default();
+    let mut entries = log.iter().rev().skip_while(|logged| logged.at_ms > at_ms).peekable();
     for (slot, window) in totals.iter_mut().zip(Window::ALL) {
         let from_ms = at_ms.saturating_sub(window.length_ms());
-        while let Some(Logged { observation, next_ms }) = entries.next_if(|logged| logged.observation.at_ms > from_ms) {
-            running.add(observation);
-            running.distinct += u32::from(observation.counterpart != 0 && *next_ms > at_ms);
-            if observation.currency == currency {
-                running.amount_minor = running.amount_minor.saturating_add(observation.amount_minor);
-            }
+        while let Some(logged) = entries.next_if(|logged| logged.at_ms > from_ms) {
+            running.merge(&logged.counts(currency));
         }
-        *slot = running;
+        slot.counts = running;
     }
-    totals
 }
 
+/// The last 24 hours of a busy key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Tiled {
     newest_ms: i64,
-    currency: [u8; 3],
-    rings: [Box<[Tile]>; 4],
+    rings: [Ring; Window::SHORT],
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Tile {
-    /// Which stretch of time this is: event time divided by the width of a tile.
-    number: i64,
-    amount_minor: i64,
-    seen: [u64; 4],
-    attempts: u32,
-    approved: u32,
-    declined: u32,
-    bad_number: u32,
-    bad_cvc: u32,
-    small: u32,
-    repeats: u32,
-}
-
-impl Tile {
-    const fn empty(number: i64) -> Self {
-        let (attempts, approved, declined, bad_number, bad_cvc, small, repeats) = (0, 0, 0, 0, 0, 0, 0);
-        Tile {
-            number,
-            amount_minor: 0,
-            seen: [0; 4],
-            attempts,
-            approved,
-            declined,
-            bad_number,
-            bad_cvc,
-            small,
-            repeats,
+impl Default for Tiled {
+    fn default() -> Self {
+        Tiled {
+            newest_ms: i64::MIN,
+            rings: [const { Ring::EMPTY }; Window::SHORT],
         }
     }
 }
 
 impl Tiled {
-    fn new(currency: [u8; 3]) -> Self {
-        let ring = || vec![Tile::empty(i64::MIN); TILES].into_boxed_slice();
-        Tiled {
-            newest_ms: i64::MIN,
-            currency,
-            rings: [ring(), ring(), ring(), ring()],
-        }
-    }
-
-    fn observe(&mut self, o: &Observation) {
-        self.newest_ms = self.newest_ms.max(o.at_ms);
+    fn observe(&mut self, logged: &Logged, currency: [u8; 3]) {
+        self.newest_ms = self.newest_ms.max(logged.at_ms);
+        let counts = logged.counts(currency);
         for (ring, window) in self.rings.iter_mut().zip(Window::ALL) {
-            let number = tile_number(o.at_ms, window);
-            let tile = &mut ring[number.rem_euclid(TILES as i64) as usize];
-            if tile.number < number {
-                *tile = Tile::empty(number);
-            }
-            if tile.number == number {
-                tile.attempts = tile.attempts.saturating_add(1);
-                tile.approved += o.has(Observation::APPROVED);
-                tile.declined += o.has(Observation::DECLINED);
-                tile.bad_number += o.has(Observation::BAD_NUMBER);
-                tile.bad_cvc += o.has(Observation::BAD_CVC);
-                tile.small += o.has(Observation::SMALL);
-                tile.repeats += o.has(Observation::REPEAT);
-                if o.currency == self.currency {
-                    tile.amount_minor = tile.amount_minor.saturating_add(o.amount_minor);
-                }
-                if o.counterpart != 0 {
-                    let bit = mix(o.counterpart) >> 56;
-                    tile.seen[(bit / 64) as usize] |= 1 << (bit % 64);
-                }
-            }
+            ring.add(logged.at_ms, window.tile_ms(), TILES + 1, &counts);
         }
-    }
-
-    fn totals(&self, at_ms: i64, currency: [u8; 3]) -> [Totals; 4] {
-        let mut totals = [Totals::default(); 4];
-        for ((slot, ring), window) in totals.iter_mut().zip(&self.rings).zip(Window::ALL) {
-            let last = tile_number(at_ms, window);
-            let first = tile_number(at_ms.saturating_sub(window.length_ms()), window);
-            let mut seen = [0; 4];
-            for tile in ring.iter().filter(|tile| (first..=last).contains(&tile.number)) {
-                slot.merge(tile);
-                slot.amount_minor = slot.amount_minor.saturating_add(tile.amount_minor);
-                seen.iter_mut().zip(tile.seen).for_each(|(all, bits)| *all |= bits);
-            }
-            if currency != self.currency {
-                slot.amount_minor = 0;
-            }
-            slot.distinct = DISTINCT[seen.iter().map(|bits: &u64| bits.count_ones()).sum::<u32>() as usize];
-        }
-        totals
     }
 }
 
-fn tile_number(at_ms: i64, window: Window) -> i64 {
-    at_ms.div_euclid(window.length_ms() / (TILES as i64 - 1))
+const DAYS: usize = 8;
+const WEEKS: usize = 14;
+
+/// Days and weeks of a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Past {
+    days: Ring,
+    weeks: Ring,
 }
 
-/// How many distinct keys it takes, on average, to set so many of 256 bits: the coupon collector's sum, in integers so
-/// that every platform gets the same figure.
-const DISTINCT: [u32; 257] = {
-    let mut table = [0; 257];
-    let (mut occupied, mut expected_1024ths) = (0, 0u32);
-    while occupied < 256 {
-        expected_1024ths += 1024 * 256 / (256 - occupied as u32);
-        occupied += 1;
-        table[occupied] = (expected_1024ths + 512) / 1024;
+impl Past {
+    fn observe(&mut self, logged: &Logged, currency: [u8; 3]) {
+        self.add(logged.at_ms, &logged.counts(currency));
     }
-    table
-};
+
+    fn add(&mut self, at_ms: i64, counts: &Counts) {
+        self.days.add(at_ms, Window::D7.tile_ms(), DAYS, counts);
+        self.weeks.add(at_ms, Window::D90.tile_ms(), WEEKS, counts);
+    }
+}

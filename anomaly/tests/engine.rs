@@ -1,6 +1,6 @@
 //! The engine over whole streams: attacks found, clean traffic left alone, replays equal bit for bit, memory bounded.
 
-use anomaly::{Attempt, Config, Decision, DeclineKind, Engine, Outcome, Snapshot, key};
+use anomaly::{Attempt, Config, Decision, DeclineKind, Engine, Feature, Label, Outcome, Snapshot, Verdict, key};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
@@ -30,6 +30,7 @@ fn clean(random: &mut Lcg, at_ms: i64) -> (Attempt, Outcome) {
     let attempt = Attempt {
         at_ms,
         merchant: random.below(20),
+        terminal: None,
         amount_minor: 300 + (random.below(100) * random.below(100) * random.below(10)) as i64,
         currency: if random.below(10) == 0 { *b"JPY" } else { *b"EUR" },
         exponent: 2,
@@ -63,6 +64,7 @@ fn tested(n: u64, addresses: u64) -> (Attempt, Outcome) {
     let attempt = Attempt {
         at_ms: START_MS + n as i64 * 60,
         merchant: 3,
+        terminal: None,
         amount_minor: 50 + (n % 150) as i64,
         currency: *b"EUR",
         exponent: 2,
@@ -149,12 +151,52 @@ fn clean_traffic_is_left_alone() {
     }
 }
 
-fn replay(stream: &[(Attempt, Outcome)], config: &Config) -> Engine {
+/// What reaches an engine after an attempt was judged.
+#[derive(Clone)]
+struct Step {
+    attempt: Attempt,
+    outcome: Outcome,
+    /// What became known just then about an earlier attempt.
+    label: Option<(Attempt, Label)>,
+}
+
+fn remember(engine: &Engine, step: &Step) {
+    engine.observe(&step.attempt, step.outcome);
+    if let Some((attempt, label)) = &step.label {
+        engine.label(attempt, *label);
+    }
+}
+
+fn replay(stream: &[Step], config: &Config) -> Engine {
     let engine = Engine::new(config.clone());
-    stream
-        .iter()
-        .for_each(|(attempt, outcome)| engine.observe(attempt, *outcome));
+    stream.iter().for_each(|step| remember(&engine, step));
     engine
+}
+
+/// Attack and ordinary traffic mixed, up to two seconds out of order, and a label now and then.
+fn mixed(seed: u64, len: i64) -> Vec<Step> {
+    let mut random = Lcg(seed);
+    let mut steps: Vec<Step> = Vec::new();
+    for n in 0..len {
+        let late_ms = random.below(50) as i64 * 40;
+        let (attempt, outcome) = if n % 3 == 0 {
+            tested(n as u64, 1 + seed % 9)
+        } else {
+            clean(&mut random, START_MS + n * 60 - late_ms)
+        };
+        let verdict = [Verdict::Fraud, Verdict::Genuine, Verdict::Withdrawn][random.below(3) as usize];
+        let earlier = steps.get(random.below(4 * len as u64) as usize);
+        let label = earlier.map(|step| {
+            let known_ms = attempt.at_ms;
+            (step.attempt.clone(), Label { known_ms, verdict })
+        });
+        steps.push(Step {
+            attempt,
+            outcome,
+            label,
+        });
+    }
+    steps
 }
 
 fn stored(engine: &Engine) -> String {
@@ -168,31 +210,72 @@ proptest! {
     #[test]
     fn replay_and_restore_give_the_same_bits(seed in any::<u64>(), split in 0..1_500usize, memory_bytes_max in prop_oneof![Just(0), Just(64 << 20)]) {
         let config = Config { memory_bytes_max, ..Config::default() };
-        let mut random = Lcg(seed);
-        let stream: Vec<_> = (0..1_500i64)
-            .map(|n| {
-                let late_ms = random.below(50) as i64 * 40;
-                if n % 3 == 0 { tested(n as u64, 1 + seed % 9) } else { clean(&mut random, START_MS + n * 60 - late_ms) }
-            })
-            .collect();
+        let stream = mixed(seed, 1_500);
         let live = Engine::new(config.clone());
-        let judged: Vec<_> = stream.iter().map(|(attempt, outcome)| {
-            let assessment = live.assess(attempt);
-            live.observe(attempt, *outcome);
-            assessment
+        let judge = |engine: &Engine, step: &Step| (engine.features(&step.attempt), engine.assess(&step.attempt));
+        let judged: Vec<_> = stream.iter().map(|step| {
+            let judged = judge(&live, step);
+            remember(&live, step);
+            judged
         }).collect();
-        let replayed = replay(&stream, &config);
-        prop_assert_eq!(stored(&live), stored(&replayed));
+        prop_assert_eq!(stored(&live), stored(&replay(&stream, &config)));
 
         let half: Snapshot = serde_json::from_str(&stored(&replay(&stream[..split], &config))).unwrap();
         let restored = Engine::restore(config.clone(), half).unwrap();
         prop_assert_eq!(restored.size(), replay(&stream[..split], &config).size());
-        for ((attempt, outcome), expected) in stream[split..].iter().zip(&judged[split..]) {
-            prop_assert_eq!(&restored.assess(attempt), expected);
-            restored.observe(attempt, *outcome);
+        for (step, expected) in stream[split..].iter().zip(&judged[split..]) {
+            prop_assert_eq!(&judge(&restored, step), expected);
+            remember(&restored, step);
         }
         prop_assert_eq!(stored(&live), stored(&restored));
     }
+}
+
+#[test]
+fn a_label_changes_nothing_before_it_is_known() {
+    let attempt = Attempt {
+        terminal: Some(9),
+        ..tested(0, 1).0
+    };
+    let engine = Engine::new(Config::default());
+    engine.observe(&attempt, Outcome::Approved);
+    let later = |days: i64| Attempt {
+        at_ms: START_MS + days * 86_400_000,
+        ..attempt.clone()
+    };
+    let (before, unlabelled) = (engine.features(&later(6)), engine.features(&later(8)));
+    engine.label(
+        &attempt,
+        Label {
+            known_ms: later(7).at_ms,
+            verdict: Verdict::Fraud,
+        },
+    );
+    let after = engine.features(&later(8));
+    for (feature, frauds) in [
+        (Feature::TerminalFrauds7d, 1.0),
+        (Feature::TerminalFraudStreak, 1.0),
+        (Feature::CardFrauds90d, 1.0),
+        (Feature::CardSinceFraud, 8.0 * 24.0),
+    ] {
+        assert_eq!(after.value(feature), Some(frauds), "{feature:?}");
+        assert!(before.value(feature).unwrap_or(0.0) == 0.0);
+    }
+    assert_eq!(
+        unlabelled.value(Feature::TerminalRisk30d),
+        before.value(Feature::TerminalRisk30d)
+    );
+    engine.label(
+        &attempt,
+        Label {
+            known_ms: later(8).at_ms,
+            verdict: Verdict::Withdrawn,
+        },
+    );
+    assert_eq!(
+        engine.features(&later(9)).value(Feature::TerminalFraudStreak),
+        Some(0.0)
+    );
 }
 
 #[test]
@@ -216,7 +299,11 @@ fn threads_that_observe_different_entities_agree_with_one_thread() {
             });
         }
     });
-    assert_eq!(stored(&engine), stored(&replay(&stream, &Config::default())));
+    let sequential = Engine::new(Config::default());
+    stream
+        .iter()
+        .for_each(|(attempt, outcome)| sequential.observe(attempt, *outcome));
+    assert_eq!(stored(&engine), stored(&sequential));
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn plain(card: &str) -> Attempt {
     Attempt {
         at_ms: NOW_MS,
         merchant: key("acct_1"),
+        terminal: None,
         amount_minor: 2_500,
         currency: *b"EUR",
         exponent: 2,

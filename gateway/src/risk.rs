@@ -22,11 +22,12 @@ pub struct Signals {
     pub ip: Option<IpAddr>,
     pub device: Option<u64>,
     pub email: Option<u64>,
+    pub terminal: Option<u64>,
     pub off_session: bool,
 }
 
 impl Signals {
-    /// Reads them where an SDK can put them: `risk_context[ip|device|email]` (ours), the mandate's online acceptance,
+    /// Reads them where an SDK can put them: `risk_context[ip|device|email|terminal]` (ours; a listing counts as a terminal), the mandate's online acceptance,
     /// `radar_options[session]`, and the metadata keys `customer_ip` and `device_id`.
     pub fn read(
         params: &mut Params,
@@ -54,6 +55,7 @@ impl Signals {
             ip = context.text("ip")?.or(ip);
             device = context.text("device")?.or(device);
             email = context.text("email")?.or(email);
+            signals.terminal = context.text("terminal")?.as_deref().map(key);
             context.finish()?;
         }
         signals.ip = match ip {
@@ -78,6 +80,7 @@ impl Signals {
             email: self.email,
             ip: self.ip,
             device: self.device,
+            terminal: self.terminal,
             off_session: self.off_session,
             cvc_provided,
         }
@@ -103,6 +106,7 @@ fn facts(at: Timestamp, book_id: i64, amount: i64, currency: &str, card: &CardFa
     Attempt {
         at_ms: at.as_millisecond(),
         merchant: key(&book_id.to_string()),
+        terminal: context.terminal,
         amount_minor: amount,
         currency: code,
         exponent: crate::app::currency(currency).map_or(2, ledger::Currency::exponent),

@@ -204,6 +204,8 @@ pub struct RiskContext {
     pub ip: Option<std::net::IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub off_session: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

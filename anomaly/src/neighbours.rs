@@ -1,0 +1,118 @@
+//! Who was seen with a key, and when last: the edges of the graph between cards, addresses, devices and merchants. Must
+//! never hold more than [`Neighbours::BYTES_MAX`], however many come.
+
+use crate::attempt::mix;
+use crate::window::Window;
+use serde::{Deserialize, Serialize};
+
+/// Counterparts that are kept one by one; beyond, their number is estimated.
+pub const EXACT_MAX: usize = 128;
+const SLOTS: usize = 512;
+
+/// Counterparts of one key with the second in which each was last seen. Up to [`EXACT_MAX`] in 90 days they are known by 32
+/// bits of their hash; beyond, they share 512 slots and are counted by how many slots are filled (within a tenth up to a
+/// thousand; the estimate ends at 3,500).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Neighbours {
+    Few(Vec<Seen>),
+    Many(Vec<u32>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    key: u32,
+    last_s: u32,
+}
+
+impl Default for Neighbours {
+    fn default() -> Self {
+        Neighbours::Few(Vec::new())
+    }
+}
+
+impl Neighbours {
+    pub const BYTES_MAX: usize = SLOTS * size_of::<u32>();
+
+    /// Remembers that this counterpart (0 is none) was there at this time.
+    pub fn observe(&mut self, counterpart: u64, at_ms: i64) {
+        if counterpart == 0 {
+            return;
+        }
+        let (hash, at_s) = (mix(counterpart), seconds(at_ms));
+        match self {
+            Neighbours::Few(few) => {
+                let key = (hash >> 32) as u32;
+                match few.iter_mut().find(|seen| seen.key == key) {
+                    Some(seen) => seen.last_s = seen.last_s.max(at_s),
+                    None => few.push(Seen { key, last_s: at_s }),
+                }
+                if few.len() > EXACT_MAX {
+                    let from_s = seconds(at_ms.saturating_sub(Window::D90.length_ms()));
+                    few.retain(|seen| seen.last_s >= from_s);
+                }
+                if few.len() > EXACT_MAX {
+                    let mut slots = vec![0; SLOTS];
+                    few.iter().for_each(|seen| fill(&mut slots, seen.key, seen.last_s));
+                    *self = Neighbours::Many(slots);
+                }
+            }
+            Neighbours::Many(slots) => fill(slots, (hash >> 32) as u32, at_s),
+        }
+    }
+
+    /// Distinct counterparts in the windows that end at `at_ms`, in the order of [`Window::ALL`]; to the second, and those
+    /// seen later count.
+    pub fn distinct(&self, at_ms: i64) -> [u32; 7] {
+        let from_s = Window::ALL.map(|window| seconds(at_ms.saturating_sub(window.length_ms())));
+        let mut counts = [0u32; 7];
+        match self {
+            Neighbours::Few(few) => {
+                for seen in few {
+                    for (count, from_s) in counts.iter_mut().zip(from_s) {
+                        *count += u32::from(seen.last_s >= from_s);
+                    }
+                }
+                counts
+            }
+            Neighbours::Many(slots) => {
+                // 0 is an empty slot, and no window reaches back to 1970
+                for (count, from_s) in counts.iter_mut().zip(from_s.map(|from_s| from_s.max(1))) {
+                    *count = slots.iter().map(|last_s| u32::from(*last_s >= from_s)).sum();
+                }
+                counts.map(|filled| DISTINCT[filled as usize])
+            }
+        }
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Neighbours::Few(few) if few.is_empty() => 0,
+            Neighbours::Few(few) => few.len().next_power_of_two().max(4) * size_of::<Seen>(),
+            Neighbours::Many(_) => Neighbours::BYTES_MAX,
+        }
+    }
+}
+
+fn fill(slots: &mut [u32], key: u32, last_s: u32) {
+    if let Some(slot) = slots.get_mut(key as usize % SLOTS) {
+        *slot = (*slot).max(last_s);
+    }
+}
+
+/// Seconds since 1970, within what 32 bits hold (until 2106).
+fn seconds(at_ms: i64) -> u32 {
+    at_ms.div_euclid(1_000).clamp(0, i64::from(u32::MAX)) as u32
+}
+
+/// How many distinct keys it takes, on average, to fill so many slots: the coupon collector's sum, in integers so that every
+/// platform gets the same figure.
+const DISTINCT: [u32; SLOTS + 1] = {
+    let mut table = [0; SLOTS + 1];
+    let (mut filled, mut expected_1024ths) = (0, 0u32);
+    while filled < SLOTS {
+        expected_1024ths += 1024 * SLOTS as u32 / (SLOTS - filled) as u32;
+        filled += 1;
+        table[filled] = (expected_1024ths + 512) / 1024;
+    }
+    table
+};
