@@ -29,6 +29,7 @@ mod keys;
 mod merkle;
 mod page;
 pub mod proof;
+mod series;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ pub use heads::HeadLog;
 pub use keys::{Keys, KeysError};
 pub use merkle::Hash;
 pub use page::{Head, Signature};
+pub use series::{Checks, JOURNALS, Series};
 
 use chain::{Chain, PAGES_PER_FETCH, Stored};
 use page::{Entry, Layout, Page};
@@ -49,6 +51,7 @@ use page::{Entry, Layout, Page};
 /// Seals, one round at a time. Any number of them may run on one database: an advisory lock lets one work.
 #[derive(Debug)]
 pub struct Sealer {
+    series: &'static Series,
     keys: Keys,
     heads: Vec<HeadLog>,
     page_journals: i32,
@@ -119,7 +122,13 @@ impl Sealer {
     /// A sealer that signs with the newest of the keys and exports to these directories. A page has at most
     /// `page_journals` journals (1 to 65,536; others are taken as the nearest).
     pub fn new(keys: Keys, heads: Vec<HeadLog>, page_journals: u32) -> Sealer {
+        Sealer::of(&JOURNALS, keys, heads, page_journals)
+    }
+
+    /// The same for another series, with its own keys ([`Keys::of_series`]).
+    pub fn of(series: &'static Series, keys: Keys, heads: Vec<HeadLog>, page_journals: u32) -> Sealer {
         Sealer {
+            series,
             keys,
             heads,
             page_journals: page_journals.clamp(1, 65_536) as i32,
@@ -132,7 +141,10 @@ impl Sealer {
         let begun = Instant::now();
         let tx = client.transaction().await?;
         // Read committed, so that each statement sees what was committed before the lock was had.
-        let locked: bool = tx.query_typed_one(LOCK, &[]).await?.try_get(0)?;
+        let locked: bool = tx
+            .query_typed_one(LOCK, &[(&self.series.lock, Type::INT8)])
+            .await?
+            .try_get(0)?;
         if !locked {
             return Ok(Round {
                 busy: true,
@@ -154,12 +166,12 @@ impl Sealer {
         }
 
         let end = chain.end();
-        let statement = journals(&tx, JOURNALS).await?;
+        let statement = rows_statement(&tx, self.series).await?;
         let most = i64::from(self.page_journals) * i64::from(PAGES_PER_ROUND);
         let portal = tx
             .bind(&statement, &[&end.xid, &oldest, &end.book, &end.journal, &most])
             .await?;
-        let layout = Layout::of(statement.columns());
+        let layout = Layout::of(self.series, statement.columns());
         loop {
             let rows = tx.query_portal(&portal, self.page_journals).await?;
             if !rows.is_empty() {
@@ -180,8 +192,10 @@ impl Sealer {
         self.chain = chain;
         round.head = self.chain.head().cloned();
         self.export(&mut round);
-        if round.pages > 0 {
-            summarise(client).await?;
+        if round.pages > 0
+            && let Some(statement) = self.series.summarise
+        {
+            summarise(client, statement).await?;
         }
         round.took = begun.elapsed();
         Ok(round)
@@ -191,7 +205,7 @@ impl Sealer {
     async fn catch_up(&self, tx: &Transaction<'_>) -> Result<Chain, SealError> {
         let mut chain = self.chain.clone();
         let known = chain.pages();
-        let portal = chain::pages(tx, known.max(1)).await?;
+        let portal = chain::pages(tx, self.series, known.max(1)).await?;
         let mut met = known == 0;
         loop {
             let pages = chain::next(tx, &portal).await?;
@@ -236,7 +250,9 @@ impl Sealer {
                     continue;
                 }
             };
-            let row = tx.query_typed_opt(ROOT, &[(&head.pages, Type::INT8)]).await?;
+            let row = tx
+                .query_typed_opt(&self.series.sql(ROOT), &[(&head.pages, Type::INT8)])
+                .await?;
             let what = match row {
                 None => format!("it has {} pages, the head {}", chain.pages(), head.pages),
                 Some(row) if row.try_get::<_, &[u8]>(0)? != head.root => {
@@ -275,7 +291,7 @@ impl Sealer {
         let root = chain.root_with(hash);
         let head = Head::sign(&self.keys, page.number, page.total, root, sealed_at_us);
         let stored = Stored { page, hash, head };
-        chain::append(tx, &stored, &roll).await?;
+        chain::append(tx, self.series, &stored, &roll).await?;
         chain.push(stored).map_err(SealError::Broken)
     }
 
@@ -302,17 +318,20 @@ async fn entries(layout: &Layout, rows: &[Row]) -> Result<Vec<Entry>, tokio_post
     Ok(entries)
 }
 
-/// Prepares a query of journals: position's transaction, end of the transactions, position's book and journal, limit.
-async fn journals(tx: &Transaction<'_>, sql: &str) -> Result<Statement, tokio_postgres::Error> {
-    tx.prepare_typed(sql, &[Type::INT8, Type::INT8, Type::INT8, Type::UUID, Type::INT8])
-        .await
+/// Prepares a query of rows: position's transaction, end of the transactions, position's book and journal, limit.
+async fn rows_statement(tx: &Transaction<'_>, series: &Series) -> Result<Statement, tokio_postgres::Error> {
+    tx.prepare_typed(
+        &series.sql(ROWS),
+        &[Type::INT8, Type::INT8, Type::INT8, Type::UUID, Type::INT8],
+    )
+    .await
 }
 
 /// Takes what was sealed into the block range index. It can wait: a vacuum of the journal holds the same lock.
-async fn summarise(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+async fn summarise(client: &mut Client, statement: &str) -> Result<(), tokio_postgres::Error> {
     let tx = client.transaction().await?;
     tx.batch_execute("SET LOCAL lock_timeout = '100ms'").await?;
-    match tx.query_typed(SUMMARISE, &[]).await {
+    match tx.query_typed(statement, &[]).await {
         Ok(_) => tx.commit().await,
         Err(e) if e.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) => tx.rollback().await,
         Err(e) => Err(e),
@@ -322,8 +341,7 @@ async fn summarise(client: &mut Client) -> Result<(), tokio_postgres::Error> {
 /// So that a round stays short.
 pub const PAGES_PER_ROUND: u32 = 32;
 
-// "seal" in ASCII, read as a number: a lock of the database.
-const LOCK: &str = "SELECT pg_try_advisory_xact_lock(1936023916)";
+const LOCK: &str = "SELECT pg_try_advisory_xact_lock($1)";
 
 // The way by the block range index also where statistics know nothing yet; sorted in memory; beside requests, not
 // instead of them.
@@ -334,12 +352,10 @@ const NOW: &str = "
     SELECT pg_snapshot_xmin(s)::text::bigint AS xmin, pg_snapshot_xmax(s)::text::bigint AS xmax, now() AS now
     FROM pg_current_snapshot() AS s";
 
-const JOURNALS: &str = "
-    SELECT j.* FROM ledger.journal j
-    WHERE j.recorded_xid >= $1 AND j.recorded_xid < $2 AND (j.recorded_xid, j.book_id, j.journal_id) > ($1, $3, $4)
-    ORDER BY j.recorded_xid, j.book_id, j.journal_id
+const ROWS: &str = "
+    SELECT j.* FROM {rows} j
+    WHERE j.recorded_xid >= $1 AND j.recorded_xid < $2 AND (j.recorded_xid, j.book_id, j.{id}) > ($1, $3, $4)
+    ORDER BY j.recorded_xid, j.book_id, j.{id}
     LIMIT $5";
 
-const ROOT: &str = "SELECT head FROM ledger.seal WHERE page = $1";
-
-const SUMMARISE: &str = "SELECT ledger.summarise_journals()";
+const ROOT: &str = "SELECT head FROM {pages} WHERE page = $1";

@@ -5,6 +5,7 @@ use tokio_postgres::{Portal, Row, Transaction};
 
 use super::merkle::{Frontier, Hash};
 use super::page::{Head, Page, Position};
+use super::series::Series;
 
 /// The end of the chain, with all that is needed to add a page.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +82,12 @@ impl Chain {
 }
 
 /// All pages from this number on, in order; `(number, rows)` at a time.
-pub(super) async fn pages(tx: &Transaction<'_>, from: i64) -> Result<Portal, tokio_postgres::Error> {
-    let statement = tx.prepare_typed(PAGES, &[Type::INT8]).await?;
+pub(super) async fn pages(
+    tx: &Transaction<'_>,
+    series: &'static Series,
+    from: i64,
+) -> Result<Portal, tokio_postgres::Error> {
+    let statement = tx.prepare_typed(&series.sql(PAGES), &[Type::INT8]).await?;
     tx.bind(&statement, &[&from]).await
 }
 
@@ -93,7 +98,12 @@ pub(super) async fn next(tx: &Transaction<'_>, portal: &Portal) -> Result<Vec<St
 }
 
 /// Adds a page; the database checks again that it continues the chain.
-pub(super) async fn append(tx: &Transaction<'_>, stored: &Stored, roll: &[u8]) -> Result<(), tokio_postgres::Error> {
+pub(super) async fn append(
+    tx: &Transaction<'_>,
+    series: &'static Series,
+    stored: &Stored,
+    roll: &[u8],
+) -> Result<(), tokio_postgres::Error> {
     let Stored { page, hash, head } = stored;
     let sealed_at = jiff::Timestamp::from_microsecond(page.sealed_at_us).unwrap_or_default();
     let params: [(&(dyn ToSql + Sync), Type); 16] = [
@@ -114,7 +124,7 @@ pub(super) async fn append(tx: &Transaction<'_>, stored: &Stored, roll: &[u8]) -
         (&head.mac.as_slice(), Type::BYTEA),
         (&roll, Type::BYTEA),
     ];
-    tx.execute_typed(APPEND, &params).await.map(drop)
+    tx.execute_typed(&series.sql(APPEND), &params).await.map(drop)
 }
 
 fn stored(row: &Row) -> Result<Stored, tokio_postgres::Error> {
@@ -159,6 +169,6 @@ pub(super) const PAGES_PER_FETCH: usize = 512;
 const PAGES: &str = "
     SELECT page, journals, total, last_xid, last_book, last_journal, root, roll_digest, previous, sealed_at, hash, head,
            key_id, key_check, mac
-    FROM ledger.seal WHERE page >= $1 ORDER BY page";
+    FROM {pages} WHERE page >= $1 ORDER BY page";
 
-const APPEND: &str = "SELECT ledger.seal_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+const APPEND: &str = "SELECT {append}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";

@@ -14,13 +14,23 @@ use super::Head;
 #[derive(Clone, Debug)]
 pub struct HeadLog {
     dir: PathBuf,
+    /// before the names of its files
+    prefix: &'static str,
 }
 
 impl HeadLog {
     /// The directory must exist: a mount that is not there must not become a folder on the local disk.
     pub fn open(dir: &Path) -> io::Result<HeadLog> {
+        HeadLog::open_as(dir, "")
+    }
+
+    /// The same with a prefix to its files' names: heads of another series in the same directory.
+    pub fn open_as(dir: &Path, prefix: &'static str) -> io::Result<HeadLog> {
         match fs::metadata(dir)?.is_dir() {
-            true => Ok(HeadLog { dir: dir.to_owned() }),
+            true => Ok(HeadLog {
+                dir: dir.to_owned(),
+                prefix,
+            }),
             false => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
@@ -59,16 +69,17 @@ impl HeadLog {
         };
         log.write_all(format!("{}{text}\n", if torn { "\n" } else { "" }).as_bytes())?;
         log.sync_all()?;
-        let fresh = self.dir.join("head.json.new");
+        let newest = self.dir.join(format!("{}head.json", self.prefix));
+        let fresh = newest.with_extension("json.new");
         let mut file = File::create(&fresh)?;
         file.write_all(format!("{text}\n").as_bytes())?;
         file.sync_all()?;
-        fs::rename(&fresh, self.dir.join("head.json"))?;
+        fs::rename(&fresh, newest)?;
         File::open(&self.dir)?.sync_all()
     }
 
     fn log(&self) -> PathBuf {
-        self.dir.join("heads.jsonl")
+        self.dir.join(format!("{}heads.jsonl", self.prefix))
     }
 }
 

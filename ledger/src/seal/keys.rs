@@ -13,6 +13,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::merkle::Hash;
+use super::series::Series;
 
 /// All keys of a chain, the signing one last.
 #[derive(Clone)]
@@ -76,6 +77,18 @@ impl Keys {
             Err(e) => return Err(e.into()),
         }
         Keys::from_file(path)
+    }
+
+    /// The keys of a series: derived from those of the file under its name, with the same ids.
+    pub fn of_series(&self, series: &Series) -> Keys {
+        if series.keys.is_empty() {
+            return self.clone();
+        }
+        let derived = |key: &Key| Key {
+            id: key.id.clone(),
+            secret: Zeroizing::new(key.mac(format!("counterfoil/series-key/v1/{}", series.keys).as_bytes())),
+        };
+        Keys(self.0.iter().map(derived).collect())
     }
 
     fn parse(text: &str) -> Result<Keys, KeysError> {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::keys::Keys;
 use super::merkle::{self, Hash};
+use super::series::Series;
 
 /// The signed state of the chain after a page: whoever keeps it can prove later that nothing before it was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +82,10 @@ pub(super) struct Entry {
 }
 
 /// Which columns of a row are hashed in which order, found once per statement.
-pub(super) struct Layout(Vec<usize>);
+pub(super) struct Layout {
+    series: &'static Series,
+    order: Vec<usize>,
+}
 
 impl Head {
     /// Signs with the newest key.
@@ -173,16 +177,16 @@ pub(super) fn read_roll(roll: &[u8]) -> impl Iterator<Item = (i64, Uuid, [u8; 8]
 }
 
 impl Layout {
-    /// Of a row of `SELECT j.* FROM ledger.journal j`.
-    pub fn of(columns: &[tokio_postgres::Column]) -> Layout {
+    /// Of a row of `SELECT j.*` from the series' table.
+    pub fn of(series: &'static Series, columns: &[tokio_postgres::Column]) -> Layout {
         let mut order: Vec<usize> = (0..columns.len()).collect();
         order.sort_by(|a, b| columns[*a].name().as_bytes().cmp(columns[*b].name().as_bytes()));
-        Layout(order)
+        Layout { series, order }
     }
 
     /// The journal's place and leaf. `data` is scratch space.
     pub fn entry(&self, row: &Row, data: &mut Vec<u8>) -> Result<Entry, tokio_postgres::Error> {
-        let mut out = Fields::within(std::mem::take(data), "counterfoil/journal/v1");
+        let mut out = Fields::within(std::mem::take(data), self.series.leaf);
         for (name, ty, value) in self.values(row) {
             if let Some(value) = value? {
                 out.bytes(name.as_bytes());
@@ -195,7 +199,7 @@ impl Layout {
             at: Position {
                 xid: row.try_get("recorded_xid")?,
                 book: row.try_get("book_id")?,
-                journal: row.try_get("journal_id")?,
+                journal: row.try_get(self.series.id)?,
             },
             leaf: merkle::leaf(data),
         })
@@ -206,7 +210,7 @@ impl Layout {
         &self,
         row: &'a Row,
     ) -> impl Iterator<Item = (&'a str, &'a Type, Result<Option<&'a [u8]>, tokio_postgres::Error>)> {
-        self.0.iter().map(|i| {
+        self.order.iter().map(|i| {
             let column = &row.columns()[*i];
             let value = row.try_get::<_, Option<Raw<'a>>>(*i).map(|v| v.map(|v| v.0));
             (column.name(), column.type_(), value)

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::chain::{self, PAGES_PER_FETCH, Stored};
 use super::page::{Layout, Position};
+use super::series::JOURNALS;
 use super::verify::between;
 use super::{Hash, Head, SETTINGS, merkle};
 use crate::BookId;
@@ -58,7 +59,7 @@ pub async fn prove(
         .query_typed(JOURNAL, &[(&journal, Type::UUID), (&book.map(|b| b.0), Type::INT8)])
         .await?;
     let row = rows.first().ok_or(ProofError::UnknownJournal(journal))?;
-    let layout = Layout::of(row.columns());
+    let layout = Layout::of(&JOURNALS, row.columns());
     let entry = layout.entry(row, &mut Vec::new())?;
     let pages = pages(&tx).await?;
     let at = pages.partition_point(|p| p.page.last < entry.at);
@@ -69,7 +70,14 @@ pub async fn prove(
         return Err(ProofError::AfterHead { journal, page: number });
     }
     let begin = at.checked_sub(1).map_or(Position::START, |i| pages[i].page.last);
-    let entries = between(&tx, begin, stored.page.last, i64::from(stored.page.journals) + 1).await?;
+    let entries = between(
+        &tx,
+        &JOURNALS,
+        begin,
+        stored.page.last,
+        i64::from(stored.page.journals) + 1,
+    )
+    .await?;
     let leaves: Vec<Hash> = entries.iter().map(|e| e.leaf).collect();
     let place = entries.iter().position(|e| *e == entry);
     let place = match place {
@@ -154,7 +162,7 @@ async fn snapshot(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres
 }
 
 async fn pages(tx: &Transaction<'_>) -> Result<Vec<Stored>, tokio_postgres::Error> {
-    let portal = chain::pages(tx, 1).await?;
+    let portal = chain::pages(tx, &JOURNALS, 1).await?;
     let mut all = Vec::new();
     loop {
         let some = chain::next(tx, &portal).await?;

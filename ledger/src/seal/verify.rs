@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::chain::{self, Chain, PAGES_PER_FETCH, Stored};
 use super::page::{self, Entry, Head, Layout, Position, Signature};
+use super::series::{JOURNALS, Series};
 use super::{Hash, Keys, SETTINGS, entries, merkle};
 use crate::verify::{Check, Report};
 
@@ -53,6 +54,16 @@ pub struct Progress<'a> {
 pub async fn verify(
     client: &mut Client,
     options: Options<'_>,
+    progress: impl FnMut(Progress<'_>),
+) -> Result<Report, tokio_postgres::Error> {
+    verify_series(client, &JOURNALS, options, progress).await
+}
+
+/// Verifies the pages of another series; its keys are [`Keys::of_series`].
+pub async fn verify_series(
+    client: &mut Client,
+    series: &'static Series,
+    options: Options<'_>,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, tokio_postgres::Error> {
     let tx = client
@@ -62,9 +73,9 @@ pub async fn verify(
         .start()
         .await?;
     tx.batch_execute(SETTINGS).await?;
-    let horizon = tx.query_typed_one(HORIZON, &[]).await?.try_get(0)?;
-    let mut proof = Proof::new(options, horizon);
-    let portal = chain::pages(&tx, 1).await?;
+    let horizon = tx.query_typed_one(&series.sql(HORIZON), &[]).await?.try_get(0)?;
+    let mut proof = Proof::new(series, options, horizon);
+    let portal = chain::pages(&tx, series, 1).await?;
     loop {
         let pages = chain::next(&tx, &portal).await?;
         let done = pages.len() < PAGES_PER_FETCH;
@@ -87,6 +98,7 @@ pub async fn verify(
 }
 
 struct Proof<'a> {
+    series: &'static Series,
     options: Options<'a>,
     chain: Chain,
     /// Heads by the number of their pages, until that page is met.
@@ -103,18 +115,20 @@ struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    fn new(options: Options<'a>, horizon: Option<Uuid>) -> Proof<'a> {
+    fn new(series: &'static Series, options: Options<'a>, horizon: Option<Uuid>) -> Proof<'a> {
+        let checks = &series.checks;
         let mut proof = Proof {
+            series,
             options,
             chain: Chain::default(),
             heads: HashMap::new(),
-            pages: Check::new("each page of the seal continues the one before it"),
-            journals: Check::new("each sealed journal is what was sealed, and in its place"),
-            keys: Check::new("each page is signed with a key of the key file"),
-            macs: Check::new("the MAC of each page is right"),
-            exported: Check::new("exported heads are of these books"),
-            unsealed: Check::new("journals not sealed yet are younger than the sealed ones"),
-            detached: Check::new("sealed journals of detached months, which are not read"),
+            pages: Check::new(checks.pages),
+            journals: Check::new(checks.rows),
+            keys: Check::new(checks.keys),
+            macs: Check::new(checks.macs),
+            exported: Check::new(checks.exported),
+            unsealed: Check::new(checks.unsealed),
+            detached: Check::new(checks.detached),
             horizon,
         };
         for head in options.heads {
@@ -180,10 +194,12 @@ impl<'a> Proof<'a> {
         stored: &Stored,
     ) -> Result<(), tokio_postgres::Error> {
         let page = &stored.page;
-        let present = between(tx, begin, page.last, i64::from(page.journals) + SPARE).await?;
+        let present = between(tx, self.series, begin, page.last, i64::from(page.journals) + SPARE).await?;
         let leaves: Vec<Hash> = present.iter().map(|e| e.leaf).collect();
         let number = page.number;
-        let row = tx.query_typed_one(ROLL, &[(&number, Type::INT8)]).await?;
+        let row = tx
+            .query_typed_one(&self.series.sql(ROLL), &[(&number, Type::INT8)])
+            .await?;
         let roll: &[u8] = row.try_get(0)?;
         let genuine = Hash::from(Sha256::digest(roll)) == page.roll_digest;
         if !genuine {
@@ -200,7 +216,10 @@ impl<'a> Proof<'a> {
         // The roll names what is wrong; where it does not, only missing months excuse a wrong root.
         if self.journals.wrong == wrong && self.detached.rows == detached {
             self.journals.see(false, || {
-                format!("page {number}: its journals are not those that were sealed")
+                format!(
+                    "page {number}: its {}s are not those that were sealed",
+                    self.series.noun
+                )
             });
         }
         Ok(())
@@ -214,6 +233,7 @@ impl<'a> Proof<'a> {
         roll: &[u8],
         present: &[Entry],
     ) -> Result<(), tokio_postgres::Error> {
+        let noun = self.series.noun;
         let mut there: HashMap<(i64, Uuid), &Entry> = present.iter().map(|e| ((e.at.book, e.at.journal), e)).collect();
         for (book, journal, leaf) in page::read_roll(roll) {
             let what = match there.remove(&(book, journal)) {
@@ -229,7 +249,7 @@ impl<'a> Proof<'a> {
             };
             self.journals.see(what.is_none(), || {
                 format!(
-                    "book {book} journal {journal} {} (page {number})",
+                    "book {book} {noun} {journal} {} (page {number})",
                     what.unwrap_or_default()
                 )
             });
@@ -241,7 +261,7 @@ impl<'a> Proof<'a> {
         {
             self.journals.see(false, || {
                 let Position { book, journal, .. } = entry.at;
-                format!("book {book} journal {journal} was inserted among sealed ones (page {number})")
+                format!("book {book} {noun} {journal} was inserted among sealed ones (page {number})")
             });
         }
         Ok(())
@@ -258,7 +278,7 @@ impl<'a> Proof<'a> {
             return Ok(None);
         }
         let row = tx
-            .query_typed_opt(XID, &[(&book, Type::INT8), (&journal, Type::UUID)])
+            .query_typed_opt(&self.series.sql(XID), &[(&book, Type::INT8), (&journal, Type::UUID)])
             .await?;
         Ok(Some(match row {
             None => "was deleted".to_owned(),
@@ -274,7 +294,7 @@ impl<'a> Proof<'a> {
         let end = self.chain.end();
         let row = tx
             .query_typed_one(
-                UNSEALED,
+                &self.series.sql(UNSEALED),
                 &[
                     (&end.xid, Type::INT8),
                     (&end.book, Type::INT8),
@@ -327,6 +347,7 @@ impl<'a> Proof<'a> {
 /// Places and leaves of the journals behind `begin` up to and including `end`, at most this many.
 pub(super) async fn between(
     tx: &Transaction<'_>,
+    series: &'static Series,
     begin: Position,
     end: Position,
     most: i64,
@@ -340,9 +361,9 @@ pub(super) async fn between(
         (&end.journal, Type::UUID),
         (&most, Type::INT8),
     ];
-    let rows = tx.query_typed(BETWEEN, &params).await?;
+    let rows = tx.query_typed(&series.sql(BETWEEN), &params).await?;
     match rows.first() {
-        Some(row) => entries(&Layout::of(row.columns()), &rows).await,
+        Some(row) => entries(&Layout::of(series, row.columns()), &rows).await,
         None => Ok(Vec::new()),
     }
 }
@@ -351,23 +372,23 @@ pub(super) async fn between(
 const SPARE: i64 = 65_536;
 
 const BETWEEN: &str = "
-    SELECT j.* FROM ledger.journal j
+    SELECT j.* FROM {rows} j
     WHERE j.recorded_xid BETWEEN $1 AND $2
-      AND (j.recorded_xid, j.book_id, j.journal_id) > ($1, $3, $4)
-      AND (j.recorded_xid, j.book_id, j.journal_id) <= ($2, $5, $6)
-    ORDER BY j.recorded_xid, j.book_id, j.journal_id
+      AND (j.recorded_xid, j.book_id, j.{id}) > ($1, $3, $4)
+      AND (j.recorded_xid, j.book_id, j.{id}) <= ($2, $5, $6)
+    ORDER BY j.recorded_xid, j.book_id, j.{id}
     LIMIT $7";
 
-const HORIZON: &str = "SELECT ledger.horizon()";
+const HORIZON: &str = "SELECT {horizon}";
 
-const ROLL: &str = "SELECT roll FROM ledger.seal WHERE page = $1";
+const ROLL: &str = "SELECT roll FROM {pages} WHERE page = $1";
 
-const XID: &str = "SELECT recorded_xid FROM ledger.journal WHERE book_id = $1 AND journal_id = $2";
+const XID: &str = "SELECT recorded_xid FROM {rows} WHERE book_id = $1 AND {id} = $2";
 
 const UNSEALED: &str = "
     WITH s AS (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax)
     SELECT s.xmax, count(j.*) AS rows, count(j.*) FILTER (WHERE j.recorded_xid >= s.xmax) AS ahead,
-           min('book ' || j.book_id || ' journal ' || j.journal_id) FILTER (WHERE j.recorded_xid >= s.xmax) AS first
-    FROM s LEFT JOIN ledger.journal j
-      ON j.recorded_xid >= $1 AND (j.recorded_xid, j.book_id, j.journal_id) > ($1, $2, $3)
+           min('book ' || j.book_id || ' {noun} ' || j.{id}) FILTER (WHERE j.recorded_xid >= s.xmax) AS first
+    FROM s LEFT JOIN {rows} j
+      ON j.recorded_xid >= $1 AND (j.recorded_xid, j.book_id, j.{id}) > ($1, $2, $3)
     GROUP BY s.xmax";
