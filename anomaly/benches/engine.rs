@@ -1,6 +1,6 @@
 //! Cost of one assessment and one observation: warm, over many entities, and with every entity of the attempt hot.
 
-use anomaly::{Attempt, Config, Engine, Outcome, key};
+use anomaly::{Attempt, Config, Engine, FEATURES, Lists, Outcome, Policy, Rule, defaults, key};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -29,15 +29,16 @@ fn engine(c: &mut Criterion) {
     for (name, entities) in [("100k buyers", 100_000), ("one buyer", 1)] {
         let engine = Engine::new(Config {
             memory_bytes_max: 1 << 30,
-            ..Config::permissive()
+            ..Config::default()
         });
+        let policy = Policy::permissive(Lists::default());
         let attempts: Vec<Attempt> = (0..300_000).map(|n| attempt(n, entities)).collect();
         attempts
             .iter()
             .for_each(|attempt| engine.observe(attempt, Outcome::Approved));
         let mut stream = attempts.iter().cycle();
         c.bench_function(&format!("assess, {name}"), |b| {
-            b.iter(|| black_box(engine.assess(stream.next().unwrap_or(&attempts[0]))))
+            b.iter(|| black_box(engine.assess(stream.next().unwrap_or(&attempts[0]), &policy)))
         });
         let mut n = 300_000;
         c.bench_function(&format!("assess and observe, {name}"), |b| {
@@ -47,7 +48,7 @@ fn engine(c: &mut Criterion) {
                     attempt(n, entities)
                 },
                 |attempt| {
-                    let assessment = engine.assess(&attempt);
+                    let assessment = engine.assess(&attempt, &policy);
                     engine.observe(&attempt, Outcome::Approved);
                     assessment
                 },
@@ -57,5 +58,47 @@ fn engine(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, engine);
+/// 50 rules over the features of one attempt: ours, and the same conditions as programs of CEL's interpreter with the features
+/// as variables, which is what a rule engine without a compiler of its own would run.
+fn rules(c: &mut Criterion) {
+    let engine = Engine::new(Config::default());
+    (0..1_000).for_each(|n| engine.observe(&attempt(n, 10), Outcome::Approved));
+    let attempt = attempt(1_001, 10);
+    let features = engine.features(&attempt);
+    let rules: Vec<Rule> = (0..50)
+        .zip(
+            defaults()
+                .iter()
+                .filter(|rule| !rule.condition.contains("lists."))
+                .cycle(),
+        )
+        .map(|(n, rule)| Rule {
+            name: format!("{} {n}", rule.name),
+            ..rule.clone()
+        })
+        .collect();
+    let policy = Policy::compile(&rules, Lists::default()).expect("the shipped rules compile");
+    c.bench_function("50 rules, compiled", |b| {
+        b.iter(|| black_box(policy.judge(&attempt, &features, None)))
+    });
+    let programs: Vec<_> = rules
+        .iter()
+        .filter_map(|rule| cel::Program::compile(&rule.condition).ok())
+        .collect();
+    c.bench_function("50 rules, CEL's interpreter", |b| {
+        b.iter(|| {
+            let mut context = cel::Context::default();
+            for line in FEATURES {
+                let value = features.value(line.feature).unwrap_or(f64::NAN);
+                context.add_variable_from_value(line.name, value);
+            }
+            programs
+                .iter()
+                .filter(|program| program.execute(&context).is_ok())
+                .count()
+        })
+    });
+}
+
+criterion_group!(benches, engine, rules);
 criterion_main!(benches);

@@ -1,10 +1,12 @@
 //! The answer: a decision, a score, and the reasons for both. Must never hold anything but what explains the decision:
 //! it is stored with the payment and shown to the people it concerns.
 
+use crate::rules::Action;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What was decided about an attempt, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
     /// What to do with the attempt.
     pub decision: Decision,
@@ -12,19 +14,30 @@ pub struct Assessment {
     pub score: u8,
     /// The score as a band.
     pub level: Level,
-    /// The rule that gave the decision; none when no rule asked for more than `Allow`.
-    pub rule: Option<&'static str>,
-    /// Every rule that fired, largest contribution first.
+    /// The rule that gave the decision: an allow rule too; none when no rule asked for anything.
+    pub rule: Option<Arc<str>>,
+    /// What the model said and every rule that fired, largest contribution first.
     pub reasons: Vec<Reason>,
+    /// Rules on trial that fired, with what they would have asked for.
+    pub shadow: Vec<Shadow>,
+}
+
+/// A rule that is watched and does not act yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shadow {
+    /// Its name.
+    pub rule: Arc<str>,
+    /// What it would have asked for.
+    pub action: Action,
 }
 
 /// One rule that fired, with the value that made it fire.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reason {
-    /// Name of the rule, as in [`crate::RULES`].
-    pub rule: &'static str,
+    /// Name of the rule, or `model`.
+    pub rule: Arc<str>,
     /// Stable machine-readable code; rules about the same thing share it.
-    pub code: &'static str,
+    pub code: Arc<str>,
     /// A sentence with the values in it.
     pub message: String,
     /// Name of the feature that decided, as in [`crate::FEATURES`], or `list`.
@@ -38,10 +51,11 @@ pub struct Reason {
 /// What to do with an attempt, in order of severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive] // a challenge of the cardholder belongs between Allow and Review
 pub enum Decision {
     /// Send it on.
     Allow,
+    /// Let the cardholder prove who they are first (3-D Secure).
+    Challenge,
     /// Authorize, and let a person decide before the money is captured.
     Review,
     /// Do not send it to the acquirer.
@@ -54,8 +68,8 @@ pub enum Decision {
 pub enum Level {
     /// Below the elevated threshold.
     Normal,
-    /// At or above [`crate::Config::elevated_score`].
+    /// From 65.
     Elevated,
-    /// At or above [`crate::Config::highest_score`].
+    /// From 75.
     Highest,
 }

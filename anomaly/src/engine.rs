@@ -1,13 +1,12 @@
-//! The engine: memory, lists and rules put together. Must never hold a lock while it computes, or let one attempt's
-//! assessment change another's: `assess` only reads, `observe` only writes.
+//! The engine: the memory of what was observed, read as features and judged by a policy. Must never hold a lock while it
+//! computes, or let one attempt's assessment change another's: `assess` only reads, `observe` only writes.
 
-use crate::assessment::{Assessment, Decision, Level, Reason};
+use crate::assessment::Assessment;
 use crate::attempt::{Attempt, DeclineKind, Label, Outcome};
 use crate::config::Config;
 use crate::entity::{ENTITY_BYTES_MAX, Entity, EntityId, Kind, Memory};
 use crate::features::{Facts, Features};
-use crate::lists::{List, Lists, Subject};
-use crate::rules::{Case, Hit, RULES, Rule};
+use crate::rules::Policy;
 use crate::window::Observation;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +14,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
-    rules: Vec<&'static Rule>,
-    lists: Lists,
     memory: Memory,
 }
 
@@ -27,22 +24,13 @@ impl Engine {
 
     /// An engine that has seen nothing.
     pub fn new(config: Config) -> Self {
-        let rules = RULES
-            .iter()
-            .filter(|rule| !config.disabled_rules.iter().any(|name| name == rule.name))
-            .collect();
         let memory = Memory::new(config.memory_bytes_max);
-        Engine {
-            config,
-            rules,
-            lists: Lists::default(),
-            memory,
-        }
+        Engine { config, memory }
     }
 
-    /// Judges an attempt by what was observed before it. Changes nothing.
-    pub fn assess(&self, attempt: &Attempt) -> Assessment {
-        self.judge(attempt, &self.features(attempt))
+    /// Judges an attempt by what was observed before it and by these rules and lists. Changes nothing.
+    pub fn assess(&self, attempt: &Attempt, policy: &Policy) -> Assessment {
+        policy.judge(attempt, &self.features(attempt), None)
     }
 
     /// The features of an attempt: what [`Engine::assess`] looks at, and a model is trained on.
@@ -94,16 +82,6 @@ impl Engine {
         }
     }
 
-    /// Puts a subject on a list until `expires_at_ms` (event time, exclusive), or for good.
-    pub fn list(&self, list: List, subject: Subject, expires_at_ms: Option<i64>) {
-        self.lists.set(list, subject, expires_at_ms);
-    }
-
-    /// Takes a subject off a list.
-    pub fn unlist(&self, list: List, subject: Subject) {
-        self.lists.unset(list, subject);
-    }
-
     /// Everything observed, in one canonical form: equal histories give equal snapshots. Not a point in time while
     /// others observe; lists and configuration are not part of it.
     pub fn snapshot(&self) -> Snapshot {
@@ -131,45 +109,6 @@ impl Engine {
     pub fn config(&self) -> &Config {
         &self.config
     }
-
-    fn judge(&self, attempt: &Attempt, features: &Features) -> Assessment {
-        let case = Case {
-            features,
-            listed: self.lists.look_up(attempt),
-            config: &self.config,
-        };
-        let allowed = case.listed.on(List::Allow).is_some();
-        let (mut decision, mut decider) = (Decision::Allow, None);
-        let mut score = 0.0;
-        let mut reasons = Vec::new();
-        for rule in &self.rules {
-            let Some(hit) = rule.hit(&case) else { continue };
-            let contribution = (SCORE_MAX - score) * f64::from(rule.weight) / 100.0;
-            score += contribution;
-            reasons.push(reason(rule, &hit, contribution));
-            let asked = rule.decision(&self.config);
-            if asked > decision && (!allowed || rule.name == "block_list") {
-                (decision, decider) = (asked, Some(rule.name));
-            }
-        }
-        reasons.sort_by(|a: &Reason, b| b.contribution.total_cmp(&a.contribution));
-        let score = score as u8;
-        Assessment {
-            decision,
-            score,
-            level: self.level(score),
-            rule: decider,
-            reasons,
-        }
-    }
-
-    fn level(&self, score: u8) -> Level {
-        match score {
-            s if s >= self.config.highest_score => Level::Highest,
-            s if s >= self.config.elevated_score => Level::Elevated,
-            _ => Level::Normal,
-        }
-    }
 }
 
 /// What an engine remembers, to be stored and restored. Holds hashed ids, no personal data in the clear.
@@ -180,7 +119,6 @@ pub struct Snapshot {
 }
 
 const SNAPSHOT_VERSION: u32 = 2;
-const SCORE_MAX: f64 = 99.0;
 
 fn flags(outcome: Outcome, card_unseen: bool) -> u8 {
     let Outcome::Declined { code } = outcome else {
@@ -198,29 +136,4 @@ fn flags(outcome: Outcome, card_unseen: bool) -> u8 {
     // a card without money is a real card
     let probe = card_unseen && code != DeclineKind::InsufficientFunds;
     Observation::DECLINED | class | if probe { Observation::PROBE } else { 0 }
-}
-
-fn reason(rule: &Rule, hit: &Hit, contribution: f64) -> Reason {
-    let (feature, value, shown, limit) = match *hit {
-        Hit::Listed(kind) => ("list", 1.0, kind.name().to_owned(), String::new()),
-        Hit::Reached { feature, value, limit } => (feature.name(), value, figure(value), figure(limit)),
-    };
-    let message = rule.message.replace("{value}", &shown).replace("{limit}", &limit);
-    Reason {
-        rule: rule.name,
-        code: rule.code,
-        message,
-        feature,
-        value,
-        contribution,
-    }
-}
-
-/// Whole numbers plainly, others with one decimal.
-fn figure(value: f64) -> String {
-    if value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.1}")
-    }
 }

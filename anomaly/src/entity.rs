@@ -69,23 +69,48 @@ impl Kind {
         self >= Kind::CardMerchant
     }
 
-    /// What a person calls it.
+    /// Those that people keep lists of.
+    pub const LISTED: [Kind; 6] = [
+        Kind::Card,
+        Kind::Customer,
+        Kind::Email,
+        Kind::Device,
+        Kind::Ip,
+        Kind::Bin,
+    ];
+
+    /// The name in conditions of rules.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Card => "card",
             Kind::Customer => "customer",
-            Kind::Email => "e-mail address",
+            Kind::Email => "email",
             Kind::Device => "device",
-            Kind::Ip => "IP address",
+            Kind::Ip => "ip",
             Kind::Subnet => "subnet",
-            Kind::Bin => "BIN",
+            Kind::Bin => "bin",
             Kind::Merchant => "merchant",
             Kind::Terminal => "terminal",
+            Kind::CardMerchant => "card_merchant",
+            Kind::CardTerminal => "card_terminal",
+            Kind::CardIp => "card_ip",
+            Kind::CardEmail => "card_email",
+            Kind::BinMerchant => "bin_merchant",
+        }
+    }
+
+    /// What a person calls it.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Kind::Email => "e-mail address",
+            Kind::Ip => "IP address",
+            Kind::Bin => "BIN",
             Kind::CardMerchant => "card at this merchant",
             Kind::CardTerminal => "card at this terminal",
             Kind::CardIp => "card from this IP address",
             Kind::CardEmail => "card with this e-mail address",
             Kind::BinMerchant => "BIN at this merchant",
+            _ => self.name(),
         }
     }
 }

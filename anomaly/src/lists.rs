@@ -1,26 +1,30 @@
-//! Lists that people keep: who is always blocked, held to be risky, or let through. Must never decide by themselves:
-//! the rules do. They belong to whoever sets them (the gateway keeps them in its database) and are not in a snapshot.
+//! Lists that people keep and rules ask about: who is blocked, trusted, watched. Must never decide by themselves: the rules
+//! do. They belong to whoever keeps them (the gateway, in its database) and are not in a snapshot of the engine.
 
 use crate::attempt::{Attempt, mix};
 use crate::entity::{EntityId, Kind, ip_key};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{PoisonError, RwLock};
+use std::sync::Arc;
 
-/// A list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum List {
-    /// Rules do not stop these; the block list still does.
-    Allow,
-    /// Risk is elevated.
-    Elevated,
-    /// Risk is highest.
-    Highest,
-    /// Always blocked.
-    Block,
-}
+/// Lists that always exist, perhaps empty: alias and what they hold. The default rules ask about them.
+pub const BUILT_IN: &[(&str, Kind)] = &[
+    ("card_fingerprint_blocklist", Kind::Card),
+    ("card_bin_blocklist", Kind::Bin),
+    ("customer_id_blocklist", Kind::Customer),
+    ("email_blocklist", Kind::Email),
+    ("ip_address_blocklist", Kind::Ip),
+    ("device_blocklist", Kind::Device),
+    ("card_fingerprint_allowlist", Kind::Card),
+    ("card_bin_allowlist", Kind::Bin),
+    ("customer_id_allowlist", Kind::Customer),
+    ("email_allowlist", Kind::Email),
+    ("ip_address_allowlist", Kind::Ip),
+    ("device_allowlist", Kind::Device),
+    ("card_fingerprint_elevated", Kind::Card),
+    ("card_fingerprint_highest", Kind::Card),
+];
 
 /// Who is on a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,54 +58,96 @@ impl Subject {
     }
 }
 
-/// The lists an attempt is on, each with the kind of subject that put it there.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Listed([Option<Kind>; 4]);
+/// All lists of one keeper, built once and read by many.
+#[derive(Debug, Clone)]
+pub struct Lists {
+    names: Vec<(Arc<str>, Kind)>,
+    entries: HashMap<EntityId, Vec<Entry>>,
+}
 
-impl Listed {
-    pub fn on(&self, list: List) -> Option<Kind> {
-        self.0[list as usize]
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    list: u16,
+    /// Event time, exclusive; `i64::MAX` is never.
+    expires_at_ms: i64,
+}
+
+impl Default for Lists {
+    /// The built-in lists, empty.
+    fn default() -> Self {
+        Lists {
+            names: BUILT_IN
+                .iter()
+                .map(|(alias, kind)| (Arc::from(*alias), *kind))
+                .collect(),
+            entries: HashMap::new(),
+        }
     }
 }
 
-/// Expiry by list; `i64::MAX` is never.
-type Entry = [Option<i64>; 4];
-
-#[derive(Debug, Default)]
-pub(crate) struct Lists(RwLock<HashMap<EntityId, Entry>>);
-
 impl Lists {
-    pub fn set(&self, list: List, subject: Subject, expires_at_ms: Option<i64>) {
-        let mut lists = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        lists.entry(subject.id()).or_default()[list as usize] = Some(expires_at_ms.unwrap_or(i64::MAX));
-    }
-
-    pub fn unset(&self, list: List, subject: Subject) {
-        let mut lists = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = lists.get_mut(&subject.id()) {
-            entry[list as usize] = None;
-            if entry.iter().all(Option::is_none) {
-                lists.remove(&subject.id());
+    /// Makes a list. False when the alias exists with another kind, or there are 65,536 lists.
+    pub fn define(&mut self, alias: &str, kind: Kind) -> bool {
+        match self.find(alias) {
+            Some((_, known)) => known == kind,
+            None if self.names.len() <= usize::from(u16::MAX) => {
+                self.names.push((Arc::from(alias), kind));
+                true
             }
+            None => false,
         }
     }
 
-    pub fn look_up(&self, attempt: &Attempt) -> Listed {
-        let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut listed = Listed::default();
-        if lists.is_empty() {
-            return listed;
+    /// Puts a subject on a list until `expires_at_ms` (event time, exclusive), or for good. False when there is no such
+    /// list of this kind of subject.
+    pub fn add(&mut self, alias: &str, subject: Subject, expires_at_ms: Option<i64>) -> bool {
+        let id = subject.id();
+        let Some((list, _)) = self.find(alias).filter(|(_, kind)| *kind == id.kind) else {
+            return false;
+        };
+        let expires_at_ms = expires_at_ms.unwrap_or(i64::MAX);
+        let entries = self.entries.entry(id).or_default();
+        match entries.iter_mut().find(|entry| entry.list == list) {
+            Some(entry) => entry.expires_at_ms = entry.expires_at_ms.max(expires_at_ms),
+            None => entries.push(Entry { list, expires_at_ms }),
         }
-        for kind in Kind::ALL {
-            let Some(entry) = EntityId::of(kind, attempt).and_then(|id| lists.get(&id)) else {
-                continue;
-            };
-            for (slot, expires_at_ms) in listed.0.iter_mut().zip(entry) {
-                if expires_at_ms.is_some_and(|end| attempt.at_ms < end) {
-                    slot.get_or_insert(kind);
+        true
+    }
+
+    /// The number and kind of a list.
+    pub(crate) fn find(&self, alias: &str) -> Option<(u16, Kind)> {
+        let place = self.names.iter().position(|(name, _)| &**name == alias)?;
+        Some((u16::try_from(place).ok()?, self.names[place].1))
+    }
+
+    /// What this attempt is on, looked up once for all rules.
+    pub(crate) fn look_up(&self, attempt: &Attempt) -> Listed<'_> {
+        let mut listed = Listed {
+            at_ms: attempt.at_ms,
+            entries: [&[]; Kind::ALL.len()],
+        };
+        if !self.entries.is_empty() {
+            for kind in Kind::LISTED {
+                if let Some(entries) = EntityId::of(kind, attempt).and_then(|id| self.entries.get(&id)) {
+                    listed.entries[kind as usize] = entries;
                 }
             }
         }
         listed
+    }
+}
+
+/// The lists an attempt is on, by kind of subject.
+#[derive(Debug)]
+pub(crate) struct Listed<'a> {
+    at_ms: i64,
+    entries: [&'a [Entry]; Kind::ALL.len()],
+}
+
+impl Listed<'_> {
+    pub fn on(&self, kind: Kind, list: u16) -> bool {
+        self.entries[kind as usize]
+            .iter()
+            .any(|entry| entry.list == list && self.at_ms < entry.expires_at_ms)
     }
 }

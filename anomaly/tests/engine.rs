@@ -1,8 +1,13 @@
 //! The engine over whole streams: attacks found, clean traffic left alone, replays equal bit for bit, memory bounded.
 
-use anomaly::{Attempt, Config, Decision, DeclineKind, Engine, Feature, Label, Outcome, Snapshot, Verdict, key};
+use anomaly::{
+    Attempt, Config, Decision, DeclineKind, Engine, Feature, Label, Lists, Outcome, Policy, Snapshot, Verdict, key,
+};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
+
+static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::shipped(Lists::default()));
 
 const START_MS: i64 = 1_790_000_000_000;
 
@@ -101,7 +106,7 @@ fn card_testing_is_flagged_and_blocked_from_one_address_and_from_five_hundred() 
         let (mut flagged, mut blocked, mut blocks) = (None, None, 0);
         for n in 0..1_000 {
             let (attempt, outcome) = tested(n, addresses);
-            let decision = engine.assess(&attempt).decision;
+            let decision = engine.assess(&attempt, &POLICY).decision;
             if decision >= Decision::Review {
                 flagged.get_or_insert(n);
             }
@@ -138,7 +143,7 @@ fn clean_traffic_is_left_alone() {
         let attempts = 60_000;
         for n in 0..attempts {
             let (attempt, outcome) = clean(&mut random, START_MS + n * spacing_ms);
-            match engine.assess(&attempt).decision {
+            match engine.assess(&attempt, &POLICY).decision {
                 Decision::Block => blocks += 1,
                 Decision::Review => reviews += 1,
                 _ => {}
@@ -212,7 +217,7 @@ proptest! {
         let config = Config { memory_bytes_max, ..Config::default() };
         let stream = mixed(seed, 1_500);
         let live = Engine::new(config.clone());
-        let judge = |engine: &Engine, step: &Step| (engine.features(&step.attempt), engine.assess(&step.attempt));
+        let judge = |engine: &Engine, step: &Step| (engine.features(&step.attempt), engine.assess(&step.attempt, &POLICY));
         let judged: Vec<_> = stream.iter().map(|step| {
             let judged = judge(&live, step);
             remember(&live, step);
@@ -293,7 +298,7 @@ fn threads_that_observe_different_entities_agree_with_one_thread() {
             let (engine, stream) = (&engine, &stream);
             scope.spawn(move || {
                 for (attempt, outcome) in stream.iter().filter(|(attempt, _)| attempt.merchant == part) {
-                    engine.assess(attempt);
+                    engine.assess(attempt, &POLICY);
                     engine.observe(attempt, *outcome);
                 }
             });

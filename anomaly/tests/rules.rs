@@ -1,6 +1,9 @@
 //! Every rule at its threshold and one below it, and the traffic that must stay quiet.
 
-use anomaly::{Assessment, Attempt, Config, Decision, DeclineKind, Engine, Level, List, Outcome, RULES, Subject, key};
+use anomaly::{
+    Action, Assessment, Attempt, Config, Decision, DeclineKind, Engine, Level, Lists, Outcome, Policy, Rule, State,
+    Subject, defaults, key,
+};
 use std::net::{IpAddr, Ipv4Addr};
 
 const NOW_MS: i64 = 1_790_000_000_000;
@@ -44,7 +47,26 @@ fn repeat(engine: &Engine, n: u32, attempt: impl Fn(u32) -> Attempt, outcome: Ou
     (0..n).for_each(|i| engine.observe(&attempt(i), outcome));
 }
 
-/// One rule: the reason it gives, its limit, a history that reaches `n` of it, and the attempt judged then.
+fn lists(entries: &[(&str, Subject, Option<i64>)]) -> Lists {
+    let mut lists = Lists::default();
+    for (alias, subject, expires_at_ms) in entries {
+        assert!(lists.add(alias, *subject, *expires_at_ms), "{alias}");
+    }
+    lists
+}
+
+/// Judged by the shipped rules.
+fn assess(engine: &Engine, attempt: &Attempt) -> Assessment {
+    static SHIPPED: std::sync::LazyLock<Policy> = std::sync::LazyLock::new(|| Policy::shipped(Lists::default()));
+    engine.assess(attempt, &SHIPPED)
+}
+
+fn rule_of(assessment: &Assessment) -> Option<&str> {
+    assessment.rule.as_deref()
+}
+
+/// One rule: the reason it gives, its limit, a history that reaches `n` of it, and the attempt judged then. A limit of a list
+/// is one entry.
 struct Row {
     rule: &'static str,
     feature: &'static str,
@@ -53,17 +75,12 @@ struct Row {
     attempt: fn(u32) -> Attempt,
 }
 
-fn on_list(engine: &Engine, n: u32, list: List) {
-    if n > 0 {
-        engine.list(list, Subject::Card(key("4242")), None);
-    }
-}
-
 #[rustfmt::skip] // one line is one case
 const TABLE: &[Row] = &[
-    Row { rule: "block_list", feature: "list", limit: 1, history: |e, n| on_list(e, n, List::Block), attempt: |_| plain("4242") },
-    Row { rule: "highest_list", feature: "list", limit: 1, history: |e, n| on_list(e, n, List::Highest), attempt: |_| plain("4242") },
-    Row { rule: "elevated_list", feature: "list", limit: 1, history: |e, n| on_list(e, n, List::Elevated), attempt: |_| plain("4242") },
+    Row { rule: "block_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
+    Row { rule: "allow_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
+    Row { rule: "highest_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
+    Row { rule: "elevated_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
     Row { rule: "card_testing_device", feature: "device_cards_10m", limit: 5, history: |e, n| repeat(e, n, |i| Attempt { device: Some(1), amount_minor: SMALL, ..new_card(i) }, Outcome::Approved), attempt: |_| Attempt { device: Some(1), ..plain("x") } },
     Row { rule: "card_testing_ip", feature: "ip_cards_10m", limit: 20, history: |e, n| repeat(e, n, |i| Attempt { ip: ip(1), ..new_card(i) }, GENERIC), attempt: |_| Attempt { ip: ip(1), amount_minor: SMALL, ..plain("x") } },
     Row { rule: "card_testing_merchant", feature: "merchant_cards_10m", limit: 100, history: |e, n| repeat(e, n, new_card, GENERIC), attempt: |_| Attempt { amount_minor: SMALL, ..plain("x") } },
@@ -87,40 +104,58 @@ const TABLE: &[Row] = &[
 
 #[test]
 fn each_rule_fires_at_its_limit_and_not_below() {
-    for rule in RULES {
+    let rules = defaults();
+    for rule in &rules {
         let row = TABLE
             .iter()
             .find(|row| row.rule == rule.name)
             .unwrap_or_else(|| panic!("no row for {}", rule.name));
-        let judge = |n: u32, config: Config| {
-            let engine = Engine::new(config);
-            (row.history)(&engine, n);
-            engine.assess(&(row.attempt)(n))
+        let listed = |n: u32| match (rule.name.as_str(), n) {
+            ("block_list", 1) => lists(&[("card_fingerprint_blocklist", Subject::Card(key("4242")), None)]),
+            ("allow_list", 1) => lists(&[("card_fingerprint_allowlist", Subject::Card(key("4242")), None)]),
+            ("highest_list", 1) => lists(&[("card_fingerprint_highest", Subject::Card(key("4242")), None)]),
+            ("elevated_list", 1) => lists(&[("card_fingerprint_elevated", Subject::Card(key("4242")), None)]),
+            _ => Lists::default(),
         };
-        let reason = |a: &Assessment| a.reasons.iter().find(|reason| reason.rule == rule.name).cloned();
-        let at_limit = judge(row.limit, Config::default());
+        let judge = |n: u32, state: State| {
+            let engine = Engine::new(Config::default());
+            (row.history)(&engine, n);
+            let mut rules = rules.clone();
+            if let Some(one) = rules.iter_mut().find(|one| one.name == rule.name) {
+                one.state = state;
+            }
+            let policy = Policy::compile(&rules, listed(n)).expect("the shipped rules compile");
+            engine.assess(&(row.attempt)(n), &policy)
+        };
+        let reason = |a: &Assessment| a.reasons.iter().find(|reason| *reason.rule == *rule.name).cloned();
+        let at_limit = judge(row.limit, State::Active);
         let given = reason(&at_limit).unwrap_or_else(|| panic!("{} is silent at its limit", rule.name));
-        assert_eq!((given.code, given.feature), (rule.code, row.feature), "{}", rule.name);
-        assert!(at_limit.decision >= rule.decision, "{} is overruled", rule.name);
-        assert!(!given.message.contains(['{', '}']), "{}", given.message);
         assert_eq!(
-            reason(&judge(row.limit - 1, Config::default())),
-            None,
-            "{} fires below its limit",
+            (&*given.code, given.feature),
+            (rule.code.as_str(), row.feature),
+            "{}",
             rule.name
         );
-        let off = Config {
-            disabled_rules: vec![rule.name.to_owned()],
-            ..Config::default()
-        };
-        assert_eq!(
-            reason(&judge(row.limit, off)),
-            None,
-            "{} fires although disabled",
+        assert!(
+            at_limit.decision >= rule.action.decision(),
+            "{} is overruled",
             rule.name
+        );
+        assert!(!given.message.contains(['{', '}']), "{}", given.message);
+        let below = judge(row.limit - 1, State::Active);
+        assert_eq!(reason(&below), None, "{} fires below its limit", rule.name);
+        let off = judge(row.limit, State::Disabled);
+        assert_eq!(reason(&off), None, "{} fires although disabled", rule.name);
+        assert_eq!(off.shadow, []);
+        let watched = judge(row.limit, State::Shadow);
+        assert_eq!(reason(&watched), None, "{} acts although only watched", rule.name);
+        assert_eq!(watched.shadow.len(), 1, "{}", rule.name);
+        assert_eq!(
+            (&*watched.shadow[0].rule, watched.shadow[0].action),
+            (rule.name.as_str(), rule.action)
         );
     }
-    assert_eq!(TABLE.len(), RULES.len());
+    assert_eq!(TABLE.len(), rules.len());
 }
 
 #[test]
@@ -136,12 +171,15 @@ fn reasons_speak_in_numbers_and_add_up() {
         },
         Outcome::Approved,
     );
-    let a = engine.assess(&Attempt {
-        device: Some(1),
-        ..plain("x")
-    });
+    let a = assess(
+        &engine,
+        &Attempt {
+            device: Some(1),
+            ..plain("x")
+        },
+    );
     assert_eq!(
-        (a.decision, a.rule, a.level),
+        (a.decision, rule_of(&a), a.level),
         (Decision::Block, Some("card_testing_device"), Level::Highest)
     );
     assert_eq!(
@@ -156,12 +194,12 @@ fn reasons_speak_in_numbers_and_add_up() {
 #[test]
 fn among_equally_severe_rules_the_first_line_decides() {
     let engine = Engine::new(Config::default());
-    for list in [List::Highest, List::Elevated, List::Block] {
-        engine.list(list, Subject::Card(key("x")), None);
-    }
-    let a = engine.assess(&plain("x"));
+    let card = Subject::Card(key("x"));
+    let entries = ["highest", "elevated", "blocklist"].map(|list| format!("card_fingerprint_{list}"));
+    let entries: Vec<_> = entries.iter().map(|alias| (alias.as_str(), card, None)).collect();
+    let a = engine.assess(&plain("x"), &Policy::shipped(lists(&entries)));
     assert_eq!(
-        (a.decision, a.rule, a.reasons.len()),
+        (a.decision, rule_of(&a), a.reasons.len()),
         (Decision::Block, Some("block_list"), 4)
     );
 }
@@ -185,7 +223,7 @@ fn one_test_card_paid_with_over_and_over_stays_quiet() {
                     ..attempt
                 };
             }
-            let a = engine.assess(&attempt);
+            let a = assess(&engine, &attempt);
             assert_eq!(
                 (a.decision, a.level),
                 (Decision::Allow, Level::Normal),
@@ -206,7 +244,7 @@ fn a_retry_storm_of_one_card_is_review_and_never_block() {
         ..plain("x")
     };
     for i in 0..1_400 {
-        assert!(engine.assess(&attempt(i)).decision < Decision::Block);
+        assert!(assess(&engine, &attempt(i)).decision < Decision::Block);
         engine.observe(
             &attempt(i),
             Outcome::Declined {
@@ -214,7 +252,7 @@ fn a_retry_storm_of_one_card_is_review_and_never_block() {
             },
         );
     }
-    assert_eq!(engine.assess(&attempt(1_400)).decision, Decision::Review);
+    assert_eq!(assess(&engine, &attempt(1_400)).decision, Decision::Review);
 }
 
 #[test]
@@ -226,7 +264,7 @@ fn many_buyers_behind_one_address_are_let_through() {
             ip: ip(1),
             ..new_card(n)
         };
-        assert_eq!(engine.assess(&attempt).decision, Decision::Allow, "buyer {n}");
+        assert_eq!(assess(&engine, &attempt).decision, Decision::Allow, "buyer {n}");
         engine.observe(&attempt, if n % 10 == 0 { GENERIC } else { Outcome::Approved });
     }
 }
@@ -260,15 +298,17 @@ fn an_address_alone_never_blocks_a_known_card_or_an_ordinary_amount() {
         ip: ip(1),
         ..plain("never seen")
     };
-    assert_eq!(engine.assess(&known).decision, Decision::Review);
-    assert_eq!(engine.assess(&ordinary).decision, Decision::Review);
+    assert_eq!(assess(&engine, &known).decision, Decision::Review);
+    assert_eq!(assess(&engine, &ordinary).decision, Decision::Review);
     assert_eq!(
-        engine
-            .assess(&Attempt {
+        assess(
+            &engine,
+            &Attempt {
                 amount_minor: SMALL,
                 ..ordinary
-            })
-            .decision,
+            }
+        )
+        .decision,
         Decision::Block
     );
 }
@@ -277,62 +317,98 @@ fn an_address_alone_never_blocks_a_known_card_or_an_ordinary_amount() {
 fn lists_expire_and_block_beats_allow_beats_rules() {
     let engine = Engine::new(Config::default());
     repeat(&engine, 12, |_| plain("x"), GENERIC);
-    assert_eq!(engine.assess(&plain("x")).decision, Decision::Review);
-    engine.list(List::Allow, Subject::Card(key("x")), Some(NOW_MS + 10));
-    let allowed = engine.assess(&plain("x"));
-    assert_eq!((allowed.decision, allowed.rule), (Decision::Allow, None));
-    assert!(allowed.score >= 65, "an allowed attempt keeps its score");
+    assert_eq!(assess(&engine, &plain("x")).decision, Decision::Review);
+    let allow = ("card_fingerprint_allowlist", Subject::Card(key("x")), Some(NOW_MS + 10));
+    let policy = Policy::shipped(lists(&[allow]));
+    let allowed = engine.assess(&plain("x"), &policy);
     assert_eq!(
-        engine
-            .assess(&Attempt {
-                at_ms: NOW_MS + 10,
-                ..plain("x")
-            })
-            .decision,
-        Decision::Review
+        (allowed.decision, rule_of(&allowed)),
+        (Decision::Allow, Some("allow_list"))
     );
-    engine.list(List::Block, Subject::Ip("10.0.0.1".parse().unwrap()), None);
+    assert!(allowed.score >= 65, "an allowed attempt keeps its score");
+    let later = Attempt {
+        at_ms: NOW_MS + 10,
+        ..plain("x")
+    };
+    assert_eq!(engine.assess(&later, &policy).decision, Decision::Review);
+    let block = ("ip_address_blocklist", Subject::Ip("10.0.0.1".parse().unwrap()), None);
+    let both = Policy::shipped(lists(&[allow, block]));
     let mapped = Attempt {
         ip: Some("::ffff:10.0.0.1".parse().unwrap()),
         ..plain("x")
     };
-    assert_eq!(engine.assess(&mapped).decision, Decision::Block);
+    let blocked = engine.assess(&mapped, &both);
     assert_eq!(
-        engine.assess(&mapped).reasons[0].message,
-        "This IP address is on the block list"
+        (blocked.decision, rule_of(&blocked)),
+        (Decision::Block, Some("block_list"))
     );
-    engine.unlist(List::Block, Subject::Ip("10.0.0.1".parse().unwrap()));
-    assert_eq!(engine.assess(&mapped).decision, Decision::Allow);
+    assert_eq!(blocked.reasons[0].message, "This IP address is on the block list");
+    assert_eq!(engine.assess(&mapped, &policy).decision, Decision::Allow);
 }
 
 #[test]
-fn a_permissive_engine_computes_the_same_features_and_keeps_the_lists() {
-    let (strict, permissive) = (Engine::new(Config::default()), Engine::new(Config::permissive()));
-    for engine in [&strict, &permissive] {
-        repeat(
-            engine,
-            500,
-            |i| Attempt {
-                ip: ip(1),
-                device: Some(1),
-                amount_minor: SMALL,
-                ..new_card(i)
-            },
-            BAD_NUMBER,
-        );
-        engine.list(List::Block, Subject::Card(key("stolen")), None);
-    }
-    let attempt = Attempt {
+fn a_permissive_policy_keeps_the_lists_and_nothing_else() {
+    let engine = Engine::new(Config::default());
+    let crowd = |i| Attempt {
         ip: ip(1),
         device: Some(1),
+        amount_minor: SMALL,
+        ..new_card(i)
+    };
+    repeat(&engine, 500, crowd, BAD_NUMBER);
+    let listed = lists(&[("card_fingerprint_blocklist", Subject::Card(key("stolen")), None)]);
+    let (strict, permissive) = (Policy::shipped(listed.clone()), Policy::permissive(listed));
+    let attempt = Attempt {
         customer: Some(1),
         email: Some(1),
         bin: Some(1),
-        amount_minor: SMALL,
-        ..plain("x")
+        ..crowd(501)
     };
-    assert_eq!(strict.features(&attempt), permissive.features(&attempt));
-    assert_eq!(strict.assess(&attempt).decision, Decision::Block);
-    assert_eq!(permissive.assess(&attempt).decision, Decision::Allow);
-    assert_eq!(permissive.assess(&plain("stolen")).decision, Decision::Block);
+    assert_eq!(engine.assess(&attempt, &strict).decision, Decision::Block);
+    assert_eq!(engine.assess(&attempt, &permissive).decision, Decision::Allow);
+    assert_eq!(engine.assess(&plain("stolen"), &permissive).decision, Decision::Block);
+}
+
+#[test]
+fn the_most_severe_rule_decides_and_an_allow_rule_silences_all_but_those_that_beat_it() {
+    let rule = |name: &str, action: Action, beats_allow: bool| Rule {
+        name: name.to_owned(),
+        code: name.to_owned(),
+        action,
+        weight: 0,
+        condition: "amount > 0".to_owned(),
+        message: "Because of {value}".to_owned(),
+        state: State::Active,
+        beats_allow,
+    };
+    let decided = |rules: &[Rule]| {
+        let policy = Policy::compile(rules, Lists::default()).expect("compiles");
+        let a = Engine::new(Config::default()).assess(&plain("x"), &policy);
+        (a.decision, a.rule.map(|rule| rule.to_string()))
+    };
+    let (challenge, review) = (rule("c", Action::Challenge, false), rule("r", Action::Review, false));
+    let (block, hard) = (rule("b", Action::Block, false), rule("h", Action::Block, true));
+    let allow = rule("a", Action::Allow, false);
+    let told = |decision, name: &str| (decision, Some(name.to_owned()));
+    assert_eq!(decided(&[rule("s", Action::Score, false)]), (Decision::Allow, None));
+    assert_eq!(
+        decided(std::slice::from_ref(&challenge)),
+        told(Decision::Challenge, "c")
+    );
+    assert_eq!(
+        decided(&[challenge.clone(), review.clone()]),
+        told(Decision::Review, "r")
+    );
+    assert_eq!(decided(&[review.clone(), block.clone()]), told(Decision::Block, "b"));
+    assert_eq!(
+        decided(&[review.clone(), block.clone(), allow.clone()]),
+        told(Decision::Allow, "a")
+    );
+    assert_eq!(
+        decided(&[hard.clone(), block.clone(), allow.clone()]),
+        told(Decision::Block, "h")
+    );
+    let soft = rule("q", Action::Review, true);
+    assert_eq!(decided(&[soft.clone(), block.clone()]), told(Decision::Block, "b"));
+    assert_eq!(decided(&[soft, block, allow]), told(Decision::Review, "q"));
 }

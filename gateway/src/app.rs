@@ -32,6 +32,8 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     /// the scorer
     pub scorer: anomaly::Engine,
+    /// its rules and lists
+    pub policies: crate::risk::Policies,
     /// acquirers
     pub connectors: Registry,
     /// time
@@ -95,6 +97,8 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// the scorer
     pub scorer: anomaly::Engine,
+    /// its rules and lists
+    pub policies: crate::risk::Policies,
     /// acquirers
     pub connectors: Registry,
     /// time
@@ -169,6 +173,7 @@ impl App {
             committer: parts.committer,
             vault: parts.vault,
             scorer: parts.scorer,
+            policies: parts.policies,
             connectors: parts.connectors,
             clock: parts.clock,
             sweep_after: parts.settings.sweep_after,

@@ -52,7 +52,7 @@ pub struct ServiceConfig {
     pub development: bool,
     /// authorities that webhook targets' certificates may come from, beside the usual ones
     pub webhook_authorities: Option<PathBuf>,
-    /// the scorer's thresholds are raised so that nothing is flagged: for benchmarks alone
+    /// of the scorer's rules only the lists are kept, so that nothing else is flagged: for benchmarks alone
     pub permissive_scorer: bool,
     /// how much callers may ask for, and whether they must sign
     pub access: crate::limit::Settings,
@@ -142,16 +142,14 @@ impl Service {
             },
         );
         let connectors = connector::registry::build(config.connectors)?;
-        let scorer = anomaly::Engine::new(if config.permissive_scorer {
-            anomaly::Config::permissive()
-        } else {
-            anomaly::Config::default()
-        });
+        let lists = risk::built_in_lists(&vault, config.development);
+        let policies = risk::Policies::new(lists, config.permissive_scorer);
         let app = App::new(Parts {
             reads,
             committer,
             vault,
-            scorer,
+            scorer: anomaly::Engine::new(anomaly::Config::default()),
+            policies,
             connectors,
             clock,
             settings: if config.development {
@@ -161,9 +159,6 @@ impl Service {
             },
             access: config.access,
         });
-        if config.development {
-            risk::list_test_cards(&app);
-        }
         let (stop, stopped) = watch::channel(false);
         let rebuilt = Arc::new(AtomicBool::new(false));
         let mut service = Self {

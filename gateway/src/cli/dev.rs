@@ -49,7 +49,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
 
-    /// Raise every threshold of the scorer so that it flags nothing: for load tests, which pay with one card
+    /// Of the scorer's rules keep the lists alone, so that nothing else is flagged: for load tests, which pay with one card
     #[arg(long)]
     permissive_scorer: bool,
 }

@@ -274,7 +274,7 @@ impl Attempt {
         *payment = state::apply(payment, &started)?;
         let context = signals.context(payment, instrument.cvc.is_some());
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
-        let verdict = app.scorer.assess(&facts);
+        let verdict = app.scorer.assess(&facts, &app.policies.of(payment.book_id));
         let risk = risk::stored(&verdict);
         let review = risk.decision == "review";
         let charge = Charge {

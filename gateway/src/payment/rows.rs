@@ -189,6 +189,9 @@ pub struct Risk {
     pub rule: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Value>,
+    /// rules on trial that fired, with what they would have asked for
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<Value>,
 }
 
 /// What the scorer saw, hashed: enough to rebuild its state after a restart, and no personal datum.

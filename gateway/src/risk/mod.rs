@@ -3,6 +3,10 @@
 //! Identities are hashed before they leave this module; the scorer never sees a name, an address or a number. Nothing
 //! here decides: the scorer does, and `payment::flow` acts.
 
+mod policy;
+
+pub use policy::{Policies, built_in_lists};
+
 use crate::api::error::ApiError;
 use crate::api::params::Params;
 use crate::app::{App, Merchant};
@@ -126,10 +130,9 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
     Risk {
         decision: match verdict.decision {
             Decision::Allow => "allow",
-            Decision::Review => "review",
+            // until this gateway can challenge the cardholder, a person decides
+            Decision::Challenge | Decision::Review => "review",
             Decision::Block => "block",
-            // a decision this gateway cannot carry out yet is a person's to make
-            _ => "review",
         }
         .into(),
         score: verdict.score,
@@ -139,11 +142,16 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
             anomaly::Level::Highest => "highest",
         }
         .into(),
-        rule: verdict.rule.map(str::to_owned),
+        rule: verdict.rule.as_deref().map(str::to_owned),
         reasons: verdict
             .reasons
             .iter()
-            .map(|r| json!({"code": r.code, "message": r.message, "feature": r.feature, "value": r.value, "contribution": r.contribution}))
+            .map(|r| json!({"code": *r.code, "message": r.message, "feature": r.feature, "value": r.value, "contribution": r.contribution}))
+            .collect(),
+        shadow: verdict
+            .shadow
+            .iter()
+            .map(|s| json!({"rule": *s.rule, "action": s.action}))
             .collect(),
     }
 }
@@ -209,18 +217,4 @@ pub async fn rebuild(app: &App) -> Result<u64, ApiError> {
         count += 1;
     }
     Ok(count)
-}
-
-/// The published test cards that stand for risk levels go on the scorer's lists: used where test tokens are accepted.
-pub fn list_test_cards(app: &App) {
-    use anomaly::{List, Subject};
-    for (token, list) in [
-        ("pm_card_radarBlock", List::Block),
-        ("pm_card_riskLevelHighest", List::Highest),
-        ("pm_card_riskLevelElevated", List::Elevated),
-    ] {
-        if let Some(card) = app.vault.test_card(token) {
-            app.scorer.list(list, Subject::Card(key(&card.fingerprint)), None);
-        }
-    }
 }
