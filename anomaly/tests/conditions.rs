@@ -156,7 +156,7 @@ fn every_feature_name_and_built_in_list_can_be_asked_about() {
     }
     for (name, meaning) in NAMES {
         let condition = match *name {
-            "off_session" | "cvc_provided" => (*name).to_owned(),
+            "cvc_provided" => (*name).to_owned(),
             "currency" => "currency == \"usd\"".to_owned(),
             name => format!("given({name})"),
         };

@@ -113,7 +113,6 @@ pub const NAMES: &[(&str, &str)] = &[
         "number, 0 to 99: the model's score; not given without a model",
     ),
     ("currency", "text: ISO 4217 code in lower case"),
-    ("off_session", "true when the buyer is absent"),
     ("cvc_provided", "true when a CVC came with the payment"),
     ("card", "for lists and given(): the card's fingerprint"),
     ("customer", "for lists and given()"),
@@ -127,7 +126,6 @@ pub const NAMES: &[(&str, &str)] = &[
 enum Flag {
     Constant(bool),
     Feature(Feature),
-    OffSession,
     CvcProvided,
     Compare(Order, Number, Number),
     CurrencyIs([u8; 3]),
@@ -175,7 +173,6 @@ impl Flag {
         match self {
             Flag::Constant(value) => *value,
             Flag::Feature(feature) => facts.features.value(*feature).is_some_and(|value| value >= 1.0),
-            Flag::OffSession => facts.attempt.off_session,
             Flag::CvcProvided => facts.attempt.cvc_provided,
             Flag::Compare(order, left, right) => order.holds(left.value(facts), right.value(facts)),
             Flag::CurrencyIs(code) => facts.attempt.currency.eq_ignore_ascii_case(code),
@@ -317,7 +314,6 @@ impl Compiler<'_> {
         Ok(match name {
             "model_score" => Typed::Number(Number::ModelScore),
             "currency" => Typed::Currency,
-            "off_session" => Typed::Flag(Flag::OffSession),
             "cvc_provided" => Typed::Flag(Flag::CvcProvided),
             _ => {
                 let Some(line) = FEATURES.iter().find(|line| line.name == name) else {
