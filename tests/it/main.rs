@@ -17,6 +17,7 @@ mod gate_signatures;
 mod house;
 mod isolation;
 mod races;
+mod reference;
 mod roles;
 mod sdk;
 mod seal;

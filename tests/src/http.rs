@@ -62,6 +62,7 @@ pub struct Request<'a> {
     url: String,
     headers: HeaderMap,
     body: Bytes,
+    described: bool,
 }
 
 impl<'a> Request<'a> {
@@ -72,7 +73,14 @@ impl<'a> Request<'a> {
             url,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            described: false,
         }
+    }
+
+    /// To the API: its answer must be as the API's description says.
+    pub(crate) fn described(mut self) -> Self {
+        self.described = true;
+        self
     }
 
     /// Bearer with this key.
@@ -151,7 +159,11 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// When no whole answer came back: it may or may not have taken effect.
+    ///
+    /// # Panics
+    /// When an answer of the API is not as its description says.
     pub async fn try_send(self) -> Result<Answer, Unanswered> {
+        let (described, method, url) = (self.described, self.method.clone(), self.url.clone());
         let mut request = http::Request::builder().method(self.method).uri(self.url);
         *request.headers_mut().expect("a valid request") = self.headers;
         let request = request.body(Full::new(self.body)).expect("a valid request");
@@ -174,7 +186,11 @@ impl<'a> Request<'a> {
                 body,
             })
         };
-        RUNTIME.spawn(exchange).await.expect("the client does not panic")
+        let answer = RUNTIME.spawn(exchange).await.expect("the client does not panic")?;
+        if described {
+            crate::description::hold(method.as_str(), &url, &answer);
+        }
+        Ok(answer)
     }
 }
 

@@ -4,6 +4,7 @@
 //! breaks things takes its own with [`TestApp::start`]. Nothing here reaches into the service's memory: what a test knows, it
 //! knows from HTTPS, from SQL as the owner, from the command line, or from the simulator's admin port.
 
+pub mod description;
 mod form;
 mod http;
 mod program;
@@ -137,7 +138,9 @@ impl TestApp {
     /// Any method with the secret key.
     pub fn request(&self, method: &str, path: &str) -> Request<'_> {
         let url = format!("{}{path}", self.told("/api_url"));
-        Request::new(&self.client, method, url).key(&self.told("/secret_key"))
+        Request::new(&self.client, method, url)
+            .described()
+            .key(&self.told("/secret_key"))
     }
 
     /// A request to the operations listener, without a key.

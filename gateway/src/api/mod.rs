@@ -1,7 +1,7 @@
 //! The payment API: one flat route table, one file per resource, one error map.
 //!
 //! Shape of Stripe's API v1, so that its SDKs work with only the base URL changed. To add a resource: a file here, its
-//! lines in [`ROUTES`], its rendering in `wire`. A handler reads parameters, refuses what is wrong, and calls a flow; it
+//! lines in [`ROUTES`], its description in [`mod@reference`], its rendering in `wire`. A handler reads parameters, refuses what is wrong, and calls a flow; it
 //! must never hold a rule about money.
 
 pub mod error;
@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod input;
 pub mod list;
 pub mod params;
+pub mod reference;
 
 mod accounts;
 mod balance;
@@ -49,17 +50,22 @@ pub struct Route {
     pub scope: Scope,
     /// reading or changing
     pub access: Access,
+    /// `resource.handler`
+    pub name: &'static str,
+    /// what it takes and gives
+    pub describe: fn() -> reference::Operation,
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $right:ident => $handler:path),+ $(,)?) => {
-        /// Every route with the right that it demands.
+    ($($method:ident $path:literal $right:ident => $resource:ident::$handler:ident),+ $(,)?) => {
+        /// Every route with the right that it demands and its description.
         pub const ROUTES: &[Route] = &[$(Route {
             method: stringify!($method), path: $path, scope: <$right as Right>::SCOPE, access: <$right as Right>::ACCESS,
+            name: concat!(stringify!($resource), ".", stringify!($handler)), describe: reference::$resource::$handler,
         }),+];
 
         fn table() -> Router<Arc<App>> {
-            Router::new()$(.route($path, method_router!($method, $handler)))+
+            Router::new()$(.route($path, method_router!($method, $resource::$handler)))+
         }
     };
 }
@@ -130,6 +136,7 @@ routes! {
 pub fn router(app: Arc<App>) -> Router {
     table()
         .route("/hooks/{connector}", post(crate::callback::receive))
+        .merge(reference::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(middleware::from_fn_with_state(app.clone(), headers))

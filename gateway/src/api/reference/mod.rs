@@ -1,0 +1,77 @@
+//! The API described: OpenAPI 3.1 at `/openapi.json` and the same as a page at `/reference`, both made from the route table.
+//!
+//! A route cannot exist without its description: the table in [`super`] takes `module::handler` and this folder must have
+//! `module::handler()` as well, or nothing compiles. To describe a new resource: a file here with one function per handler
+//! and one per object, its `mod` line, and the object's line in [`OBJECTS`]. The right that a route demands, its path
+//! parameters, headers, refusals and the paging of lists are added from the route itself; say only what it takes and gives.
+//!
+//! Why not derived from types: parameters are read one by one by a strict reader, and objects are rendered by functions;
+//! neither is a struct. What is written here is held against both by tests: every answer in the integration tests is checked
+//! against its schema, and every parameter that a handler reads must be described. Nothing here may depend on a request.
+
+pub mod document;
+mod operation;
+mod page;
+mod sample;
+pub mod schema;
+
+pub(super) mod accounts;
+pub(super) mod balance;
+pub(super) mod charges;
+pub(super) mod customers;
+pub(super) mod disputes;
+pub(super) mod events;
+pub(super) mod payment_intents;
+pub(super) mod payment_methods;
+pub(super) mod refunds;
+pub(super) mod reviews;
+pub(super) mod webhook_endpoints;
+
+pub use document::document;
+pub use operation::Operation;
+use schema::Object;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use std::sync::LazyLock;
+
+/// Every object that an answer can hold, by the name in its `object` field.
+const OBJECTS: &[fn() -> Object] = &[
+    payment_intents::payment_intent,
+    charges::charge,
+    refunds::refund,
+    customers::customer,
+    customers::deleted_customer,
+    payment_methods::payment_method,
+    disputes::dispute,
+    reviews::review,
+    events::event,
+    webhook_endpoints::webhook_endpoint,
+    webhook_endpoints::deleted_webhook_endpoint,
+    balance::balance,
+    balance::balance_transaction,
+    accounts::account,
+];
+
+/// `/openapi.json` and `/reference`: the same for everyone, without a key.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/openapi.json", get(async || fixed("application/json", &JSON)))
+        .route("/reference", get(async || fixed("text/html; charset=utf-8", &PAGE)))
+}
+
+static JSON: LazyLock<String> = LazyLock::new(|| document().to_string());
+static PAGE: LazyLock<String> = LazyLock::new(|| page::render(&document()));
+
+fn fixed(content_type: &'static str, body: &'static LazyLock<String>) -> Response {
+    let headers = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "public, max-age=300"),
+        (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("referrer-policy"), "no-referrer"),
+    ];
+    (headers, body.as_str()).into_response()
+}
