@@ -57,6 +57,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// from capture until the money counts as available
     pub settlement_delay: SignedDuration,
+    /// scheme and host where payers' browsers reach this API; without it acquirers send them to the merchant themselves
+    pub payers_base_url: Option<String>,
     /// published test tokens are accepted and test cards carry their risk levels
     pub test_mode: bool,
 }
@@ -69,6 +71,7 @@ impl Default for Settings {
             sweep_lease: SignedDuration::from_secs(60),
             sweep_every: Duration::from_secs(1),
             settlement_delay: SignedDuration::from_hours(48),
+            payers_base_url: None,
             test_mode: false,
         }
     }

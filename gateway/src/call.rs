@@ -118,6 +118,7 @@ impl Call {
             status: answer.map(|a| a.status),
             body: answer.map(|a| a.body.clone()),
             created_at: self.at,
+            expand: (!self.expand.is_empty()).then(|| self.expand.clone()),
         })
     }
 

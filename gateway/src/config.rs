@@ -35,6 +35,8 @@ pub struct Settings {
     pub seal: Seal,
     /// The acquirer.
     pub stripe: Stripe,
+    /// Payers' browsers.
+    pub payers: Payers,
     /// Events to merchants.
     pub webhooks: Webhooks,
     /// Logs.
@@ -101,6 +103,14 @@ pub struct Seal {
     pub every_ms: u64,
     /// Journals in a page at most.
     pub page_journals: u32,
+}
+
+/// Payers' browsers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payers {
+    /// Scheme and host where they reach the API listener; empty for nowhere.
+    pub base_url: String,
 }
 
 /// Events told to merchants.
@@ -231,6 +241,15 @@ impl Settings {
             return Err(wrong("seal.heads_copy", "must be another directory than seal.heads"));
         }
         self.check_acquirers()?;
+        if let Some(base) = self.payers.base_url()
+            && !url::Url::parse(&base)
+                .is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.path() == "/" && url.query().is_none())
+        {
+            return Err(wrong(
+                "payers.base_url",
+                "must be scheme and host, like https://pay.example",
+            ));
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             return Err(wrong("log.filter", &error.to_string()));
         }
@@ -276,6 +295,15 @@ impl Settings {
 /// A path, unless it is empty.
 fn file(path: &Path) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then(|| path.to_owned())
+}
+
+impl Payers {
+    /// Where, if anywhere.
+    #[must_use]
+    pub fn base_url(&self) -> Option<String> {
+        let base = self.base_url.trim_end_matches('/');
+        (!base.is_empty()).then(|| base.to_owned())
+    }
 }
 
 impl Listener {
@@ -449,6 +477,11 @@ mod tests {
             ),
             (set(""), &[("COUNTERFOIL__STRIPE__SECRET_KEY", "")], "stripe.secret_key"),
             (set(""), &[("COUNTERFOIL__STRIPE__ENABLED", "false")], "stripe.enabled"),
+            (
+                set(""),
+                &[("COUNTERFOIL__PAYERS__BASE_URL", "pay.example")],
+                "payers.base_url",
+            ),
         ];
         for (file, variables, name) in cases {
             let refusal = load(file, variables).expect_err(name);

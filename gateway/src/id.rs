@@ -31,6 +31,13 @@ pub fn new(prefix: &str) -> String {
     from_uuid(prefix, Uuid::now_v7())
 }
 
+/// 96 random bits in hexadecimal: for what must not be guessed, as ids may be.
+pub fn random() -> String {
+    let mut bytes = [0u8; 12];
+    rand::RngCore::fill_bytes(&mut rand::rng(), &mut bytes);
+    hex::encode(bytes)
+}
+
 /// The id that stands for this UUID.
 pub fn from_uuid(prefix: &str, uuid: Uuid) -> String {
     let mut id = String::with_capacity(prefix.len() + 27);

@@ -48,6 +48,8 @@ pub struct ServiceConfig {
     pub seal: seal::Config,
     /// the acquirers
     pub connectors: connector::Settings,
+    /// scheme and host where payers' browsers reach the API listener
+    pub payers_base_url: Option<String>,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
     pub development: bool,
     /// authorities that webhook targets' certificates may come from, beside the usual ones
@@ -152,10 +154,13 @@ impl Service {
             policies,
             connectors,
             clock,
-            settings: if config.development {
-                Settings::development()
-            } else {
-                Settings::default()
+            settings: Settings {
+                payers_base_url: config.payers_base_url,
+                ..if config.development {
+                    Settings::development()
+                } else {
+                    Settings::default()
+                }
             },
             access: config.access,
         });

@@ -265,6 +265,7 @@ impl World {
                     authorities: None,
                 }),
             },
+            payers_base_url: None,
             development: true,
             webhook_authorities: None,
             access: gateway::limit::Settings::default(),

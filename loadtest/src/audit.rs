@@ -138,6 +138,8 @@ pub fn verify_books(program: &Path, database_url: &str) -> Result<()> {
 struct Payment {
     id: String,
     operation: Option<String>,
+    /// it waits for its payer: nothing was authorized yet
+    waits: bool,
     amount: i64,
     received: i64,
     payment_refunded: i64,
@@ -184,7 +186,8 @@ async fn payments(database: &impl tokio_postgres::GenericClient) -> Result<HashM
     let rows = database
         .query(
             "SELECT c.id, p.id, p.operation, p.amount, p.amount_received, p.amount_refunded,
-                    c.status, c.amount, c.amount_captured, c.amount_refunded, c.fee, c.id IS NOT DISTINCT FROM p.charge_id
+                    c.status, c.amount, c.amount_captured, c.amount_refunded, c.fee, c.id IS NOT DISTINCT FROM p.charge_id,
+                    p.status = 'requires_action'
              FROM gateway.charge c JOIN gateway.payment p ON p.book_id = c.book_id AND p.id = c.payment_id",
             &[],
         )
@@ -203,6 +206,7 @@ async fn payments(database: &impl tokio_postgres::GenericClient) -> Result<HashM
                 charge_refunded: row.try_get(9)?,
                 fee: row.try_get(10)?,
                 last: row.try_get(11)?,
+                waits: row.try_get(12)?,
             };
             Ok((row.try_get(0)?, payment))
         })
@@ -387,6 +391,7 @@ fn compare(audit: &mut Audit, charge: &str, payment: &Payment, refunded: i64, tr
         // An approval that came to light after we had ended the attempt was reversed there: released, or given back in full.
         "failed" => captured == returned && (authorized == 0 || captured > 0),
         "voided" => authorized == 0 && captured == 0,
+        "pending" if payment.waits => authorized == 0 && captured == 0,
         _ => false, // pending or unknown, and nothing is under way: nobody would ever find out
     };
     let own = !payment.last

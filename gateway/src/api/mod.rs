@@ -23,6 +23,7 @@ mod events;
 mod payment_intents;
 mod payment_methods;
 mod refunds;
+mod returns;
 mod reviews;
 mod webhook_endpoints;
 
@@ -136,6 +137,7 @@ routes! {
 pub fn router(app: Arc<App>) -> Router {
     table()
         .route("/hooks/{connector}", post(crate::callback::receive))
+        .route("/return/{account}/{payment}/{token}", get(returns::payer))
         .merge(reference::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

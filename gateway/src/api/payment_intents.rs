@@ -5,23 +5,16 @@ use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
 use super::params::Params;
 use super::{cards, list};
 use crate::app::whole_units;
-use crate::payment::flow::{self, NewPayment};
+use crate::payment::flow::{self, Attempted, Confirmation, NewPayment};
 use crate::payment::rows::{CaptureMethod, Payment, PaymentDetails};
 use crate::payment::state::Amendment;
 use crate::risk::Signals;
-use crate::wire;
+use crate::{id, wire};
 use axum::extract::Path;
-use rand::RngCore;
 use std::collections::BTreeMap;
 
 /// Accepted for compatibility; they describe what this gateway does anyway, or nothing.
-const WITHOUT_EFFECT: &[&str] = &[
-    "use_stripe_sdk",
-    "error_on_requires_action",
-    "return_url",
-    "payment_method_options",
-    "mandate",
-];
+const WITHOUT_EFFECT: &[&str] = &["use_stripe_sdk", "mandate"];
 
 pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
@@ -32,14 +25,14 @@ pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
     let customer_id = params.text("customer")?;
     let confirm = params.boolean("confirm")?.unwrap_or(false);
     let mut details = PaymentDetails {
-        client_secret: random(),
+        client_secret: id::random(),
         ..PaymentDetails::default()
     };
-    describe(&mut params, &mut details)?;
+    Description::read(&mut params)?.apply(&mut details);
     details.confirmation_method = params.choice("confirmation_method", &["automatic", "manual"])?;
     details.automatic_payment_methods = params.value("automatic_payment_methods")?.map(booleans);
     let source = cards::source(&mut params, input.call.at)?;
-    let signals = Signals::read(&mut params, &details.metadata, details.receipt_email.as_deref())?;
+    let attempt = attempted(&mut params, &details.metadata, details.receipt_email.as_deref())?;
     payment_method_types(&mut params)?;
     params.ignore(WITHOUT_EFFECT);
     params.finish()?;
@@ -54,7 +47,7 @@ pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
         source,
         confirm,
         details,
-        signals,
+        attempt,
     };
     input.run(|call| flow::create(call, new)).await
 }
@@ -63,7 +56,10 @@ pub(super) async fn retrieve(Path(id): Path<String>, mut input: In<CheckoutRead>
     let mut params = input.take();
     params.ignore(&["client_secret"]);
     params.finish()?;
-    super::retrieve(&input.call, "payment_intent", &id, "intent").await
+    if !id::is_valid(id::prefix::PAYMENT, &id) {
+        return Err(ApiError::not_found("payment_intent", &id, "intent"));
+    }
+    flow::retrieve(&input.call, &id).await
 }
 
 pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
@@ -82,6 +78,11 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>)
     if let Some(customer) = &customer_id {
         super::customers::must_exist(&input.call, customer).await?;
     }
+    let describe = Description {
+        metadata,
+        texts,
+        shipping,
+    };
     let amendment = Amendment {
         amount,
         currency,
@@ -90,48 +91,45 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>)
         payment_method_id: None,
     };
     input
-        .run(|call| {
-            flow::update(call, &id, amendment, source, move |details| {
-                if let Some(change) = &metadata {
-                    flow::merge_metadata(&mut details.metadata, change.clone());
-                }
-                texts.clone().apply(details);
-                if shipping.is_some() {
-                    details.shipping.clone_from(&shipping);
-                }
-            })
-        })
+        .run(|call| flow::update(call, &id, amendment, source, move |details| describe.apply(details)))
         .await
 }
 
 pub(super) async fn confirm(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
     let source = cards::source(&mut params, input.call.at)?;
-    let signals = Signals::read(&mut params, &BTreeMap::new(), None)?;
+    let capture_method = capture_method(&mut params)?;
+    let describe = Description::read(&mut params)?;
+    let email = describe.texts.email().map(str::to_owned);
+    let attempt = attempted(&mut params, &BTreeMap::new(), email.as_deref())?;
     payment_method_types(&mut params)?;
     params.ignore(WITHOUT_EFFECT);
-    params.ignore(&[
-        "client_secret",
-        "receipt_email",
-        "setup_future_usage",
-        "shipping",
-        "capture_method",
-    ]);
+    params.ignore(&["client_secret"]);
     params.finish()?;
-    input.run(|call| flow::confirm(call, &id, source, signals)).await
+    let confirmation = Confirmation {
+        source,
+        capture_method,
+        attempt,
+        describe: move |details: &mut PaymentDetails| describe.apply(details),
+    };
+    input.run(|call| flow::confirm(call, &id, confirmation)).await
 }
 
 pub(super) async fn capture(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
     let amount = params.amount("amount_to_capture")?;
-    params.ignore(&[
-        "statement_descriptor",
-        "statement_descriptor_suffix",
-        "metadata",
-        "final_capture",
-    ]);
+    let metadata = params.metadata("metadata")?;
+    if params.boolean("final_capture")? == Some(false) {
+        return Err(ApiError::invalid(
+            "parameter_invalid_value",
+            "final_capture",
+            "No acquirer in use here captures an authorization in several parts; what is not captured is released.",
+        ));
+    }
+    // of the authorization: what the payer reads was sent with it
+    params.ignore(&["statement_descriptor", "statement_descriptor_suffix"]);
     params.finish()?;
-    input.run(|call| flow::capture(call, &id, amount)).await
+    input.run(|call| flow::capture(call, &id, amount, metadata)).await
 }
 
 pub(super) async fn cancel(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
@@ -163,18 +161,76 @@ pub(super) async fn index(mut input: In<CheckoutRead>) -> Reply {
     .await
 }
 
-fn describe(params: &mut Params, details: &mut PaymentDetails) -> Result<(), ApiError> {
-    if let Some(change) = params.metadata("metadata")? {
-        flow::merge_metadata(&mut details.metadata, change);
+/// What describes a payment, as sent.
+#[derive(Clone)]
+struct Description {
+    metadata: Option<BTreeMap<String, Option<String>>>,
+    texts: Texts,
+    shipping: Option<serde_json::Value>,
+}
+
+impl Description {
+    fn read(params: &mut Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            metadata: params.metadata("metadata")?,
+            texts: Texts::read(params)?,
+            shipping: params.value("shipping")?,
+        })
     }
-    Texts::read(params)?.apply(details);
-    details.shipping = params.value("shipping")?;
-    Ok(())
+
+    fn apply(&self, details: &mut PaymentDetails) {
+        if let Some(change) = &self.metadata {
+            flow::merge_metadata(&mut details.metadata, change.clone());
+        }
+        self.texts.clone().apply(details);
+        if self.shipping.is_some() {
+            details.shipping.clone_from(&self.shipping);
+        }
+    }
+}
+
+/// What is said of one attempt.
+fn attempted(
+    params: &mut Params,
+    metadata: &BTreeMap<String, String>,
+    email: Option<&str>,
+) -> Result<Attempted, ApiError> {
+    Ok(Attempted {
+        signals: Signals::read(params, metadata, email)?,
+        error_on_requires_action: params.boolean("error_on_requires_action")?.unwrap_or(false),
+    })
+}
+
+/// `payment_method_options[card][request_three_d_secure]`; the other options describe what this gateway does anyway.
+fn three_d_secure(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
+    let Some(mut options) = params.group("payment_method_options")? else {
+        return Ok(None);
+    };
+    let Some(mut card) = options.group("card")? else {
+        return Ok(None);
+    };
+    let wish = card.choice("request_three_d_secure", &["automatic", "any", "challenge"])?;
+    Ok(wish.map(|wish| (wish != "automatic").then_some(wish)))
+}
+
+/// Where a payer can be sent: http or https, and not so long that a browser would cut it.
+fn return_url(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
+    let change = params.text_change("return_url")?;
+    if let Some(Some(given)) = &change
+        && !url::Url::parse(given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && given.len() <= 2048)
+    {
+        return Err(ApiError::invalid(
+            "url_invalid",
+            "return_url",
+            "Not a URL that a browser can be sent to: an explicit scheme such as https is needed, and at most 2048 characters.",
+        ));
+    }
+    Ok(change)
 }
 
 /// The texts of a payment that may be set and unset.
 #[derive(Clone)]
-struct Texts([Option<Option<String>>; 6]);
+struct Texts([Option<Option<String>>; 8]);
 
 impl Texts {
     fn read(params: &mut Params) -> Result<Self, ApiError> {
@@ -200,11 +256,17 @@ impl Texts {
                 .choice("setup_future_usage", &["on_session", "off_session"])?
                 .map(Some),
             params.text_change("transfer_group")?,
+            return_url(params)?,
+            three_d_secure(params)?,
         ]))
     }
 
+    fn email(&self) -> Option<&str> {
+        self.0[3].as_ref().and_then(|email| email.as_deref())
+    }
+
     fn apply(self, details: &mut PaymentDetails) {
-        let Self([description, descriptor, suffix, email, future, group]) = self;
+        let Self([description, descriptor, suffix, email, future, group, back, challenge]) = self;
         let set = |slot: &mut Option<String>, change: Option<Option<String>>| {
             if let Some(value) = change {
                 *slot = value;
@@ -216,6 +278,8 @@ impl Texts {
         set(&mut details.receipt_email, email);
         set(&mut details.setup_future_usage, future);
         set(&mut details.transfer_group, group);
+        set(&mut details.return_url, back);
+        set(&mut details.request_three_d_secure, challenge);
     }
 }
 
@@ -276,10 +340,4 @@ fn booleans(mut value: serde_json::Value) -> serde_json::Value {
         }
     }
     value
-}
-
-fn random() -> String {
-    let mut bytes = [0u8; 12];
-    rand::rng().fill_bytes(&mut bytes);
-    hex::encode(bytes)
 }

@@ -164,6 +164,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
                 authorities: None,
             }),
         },
+        payers_base_url: Some(api_url.to_owned()),
         development: true,
         webhook_authorities: Some(ca_file.clone()),
         permissive_scorer,

@@ -99,6 +99,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         transit: settings.vault.transit()?,
         seal: seal_config(&settings.seal),
         connectors: settings.connectors(),
+        payers_base_url: settings.payers.base_url(),
         development: false,
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
             .then(|| settings.webhooks.authorities.clone()),

@@ -60,7 +60,7 @@ pub(crate) const TABLES: &[Shape] = &[
         "payment_method_id", "charge_id", "review_id", "canceled_at", "details"] },
     Shape { table: Table::Charge, name: "charge", mutable: &["version", "status", "amount_captured", "amount_refunded", "captured", "disputed",
         "acquirer_id", "acquirer_reference", "hold_id", "fee", "balance_transaction_id", "failure_code", "decline_code", "failure_message",
-        "request_key", "swept", "check_at"] },
+        "authentication", "operations", "request_key", "swept", "check_at"] },
     Shape { table: Table::Refund, name: "refund", mutable: &["version", "status", "acquirer_id", "failure_balance_transaction_id",
         "failure_reason", "request_key", "swept", "check_at", "details"] },
     Shape { table: Table::Dispute, name: "dispute", mutable: &["version", "status", "amount", "funds", "held_pending", "held_available",
@@ -149,8 +149,8 @@ GRANT EXECUTE ON FUNCTION gateway.commit({types}) TO gateway_app;"
 const REQUEST_STATEMENTS: &str = "
     IF p_claims IS NOT NULL THEN
         WITH r AS MATERIALIZED (SELECT * FROM ROWS FROM (json_populate_recordset(NULL::gateway.request, p_claims), unnest(p_claim_bodies)) AS r),
-             done AS (INSERT INTO gateway.request (book_id, key, digest, path, object_id, status, body, created_at)
-                      SELECT book_id, key, digest, path, object_id, status, r.unnest, created_at FROM r
+             done AS (INSERT INTO gateway.request (book_id, key, digest, path, object_id, status, body, created_at, expand)
+                      SELECT book_id, key, digest, path, object_id, status, r.unnest, created_at, expand FROM r
                       ON CONFLICT DO NOTHING RETURNING book_id, key)
         SELECT refused || array_agg('request ' || book_id || ' ' || encode(key, 'hex')) INTO refused
         FROM (SELECT book_id, key FROM r EXCEPT SELECT book_id, key FROM done) AS left_over;

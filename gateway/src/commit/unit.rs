@@ -50,6 +50,9 @@ pub struct Request {
     pub body: Option<String>,
     /// when it was claimed
     pub created_at: jiff::Timestamp,
+    /// what the answer shows in full
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expand: Option<Vec<String>>,
 }
 
 impl Request {
@@ -64,6 +67,7 @@ impl Request {
             status: None,
             body: None,
             created_at: at,
+            expand: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub use registry::{Registry, Settings};
 pub use units::Units;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// The card of one attempt, as the acquirer needs it. It lives for the length of the call and is wiped after.
@@ -54,6 +55,51 @@ pub struct Authorize {
     /// take the money in the same call
     pub capture: bool,
     pub statement_descriptor: Option<String>,
+    /// how the payer may be asked to prove who they are
+    pub challenge: Challenge,
+}
+
+/// Whether the issuer may, or must, challenge the payer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// the payer is not there: a wish to challenge is a decline
+    pub off_session: bool,
+    /// the caller cannot show a challenge: a wish to challenge is a decline, though the payer may be there
+    pub impossible: bool,
+    /// 3-D Secure is asked for even where the issuer would not: `any` (also without the payer's doing) or `challenge`
+    pub wanted: Option<&'static str>,
+    /// where the payer's browser goes afterwards
+    pub return_url: Option<String>,
+}
+
+/// The issuer's word on who the payer is. It is bound to the attempt that it was made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ThreeDSecure {
+    /// `challenge` or `frictionless`
+    pub authentication_flow: Option<String>,
+    /// `authenticated`, `attempt_acknowledged`, `failed`, `exempted`, `not_supported`, `processing_error`
+    pub result: Option<String>,
+    /// why, when it failed
+    pub result_reason: Option<String>,
+    /// 05, 06, 07; Mastercard 02, 01, 00
+    pub electronic_commerce_indicator: Option<String>,
+    /// of the directory server
+    pub transaction_id: Option<String>,
+    /// of the protocol
+    pub version: Option<String>,
+}
+
+impl ThreeDSecure {
+    /// Whether fraud is now the issuer's loss: an authentication, or an attempt at it that the issuer acknowledged
+    /// (EMV 3DS transStatus Y or A), with the indicator that says that its cryptogram went with the authorization.
+    pub fn shifts_liability(&self) -> bool {
+        matches!(self.result.as_deref(), Some("authenticated" | "attempt_acknowledged"))
+            && matches!(
+                self.electronic_commerce_indicator.as_deref(),
+                Some("05" | "06" | "02" | "01")
+            )
+    }
 }
 
 /// What to capture of an authorized payment.
@@ -102,6 +148,27 @@ pub struct Approval {
     pub acquirer_reference: Option<String>,
     /// whether the money was taken
     pub captured: bool,
+    /// what the issuer said of the payer, where it was asked
+    pub three_d_secure: Option<ThreeDSecure>,
+}
+
+/// The acquirer will decide when the payer has done this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// the acquirer's payment id
+    pub acquirer_id: String,
+    /// what
+    pub next: NextAction,
+}
+
+/// What a payer has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextAction {
+    /// go there with a browser
+    Redirect {
+        /// of the issuer's challenge, or a page that leads to it
+        url: String,
+    },
 }
 
 /// The acquirer said no: final, and safe to tell the caller.
@@ -124,6 +191,8 @@ pub struct Decline {
 pub enum Failure {
     /// a definite no
     Declined(Decline),
+    /// not yet: the payer has to act, then the acquirer decides
+    ActionNeeded(Action),
     /// the request cannot have reached the acquirer (connection refused): nothing happened, nothing to sweep
     NotSent(String),
     /// anything may have happened: the sweep asks later
@@ -138,6 +207,8 @@ pub enum Found {
     Nothing,
     /// still at work there
     Processing,
+    /// it waits for the payer
+    ActionNeeded(Action),
     /// authorized and not captured
     Authorized(Approval),
     /// the money was taken; minor units

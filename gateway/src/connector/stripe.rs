@@ -216,7 +216,11 @@ impl Stripe {
             "succeeded" => Ok(intent.approval(true)),
             "requires_capture" => Ok(intent.approval(false)),
             "requires_action" => {
-                // Nobody can answer a challenge here, and an open challenge could still become a payment: close it.
+                let challenge = &request.challenge;
+                if let (false, false, Some(action)) = (challenge.off_session, challenge.impossible, intent.action()) {
+                    return Err(Failure::ActionNeeded(action));
+                }
+                // Nobody can answer this challenge, and an open challenge could still become a payment: close it.
                 if let Err(failure) = self.do_void(&request.reference, &intent.id).await {
                     tracing::warn!(
                         reference = request.reference,
@@ -300,15 +304,20 @@ impl Stripe {
     async fn do_inquire(&self, request: Inquiry<'_>) -> Result<Found, Failure> {
         let reference = request.reference;
         let intent = match request.acquirer_id {
-            Some(id) => match self.get(self.uri(&["payment_intents", id], "")?).await? {
+            Some(id) => match self
+                .get(self.uri(&["payment_intents", id], "expand[0]=latest_charge")?)
+                .await?
+            {
                 Some(answer) => Some(answer.object::<wire::Intent>()?),
                 None => None,
             },
             None => {
-                let query = Form::new().text(
-                    "query",
-                    &format!("metadata['{REFERENCE}']:'{}'", search_literal(reference)),
-                );
+                let query = Form::new()
+                    .text(
+                        "query",
+                        &format!("metadata['{REFERENCE}']:'{}'", search_literal(reference)),
+                    )
+                    .text("expand[0]", "data.latest_charge");
                 let answer = self
                     .get(self.uri(&["payment_intents", "search"], query.as_str())?)
                     .await?;
@@ -332,11 +341,10 @@ impl Stripe {
             "requires_capture" => Found::Authorized(intent.approval(false)),
             "canceled" => Found::Voided { acquirer_id: intent.id },
             "requires_payment_method" => Found::Declined(intent.last_decline()),
-            "requires_action" => Found::Declined(intent.decline(
-                "authentication_required",
-                Some("authentication_required"),
-                AUTHENTICATION_REQUIRED,
-            )),
+            "requires_action" => match intent.action() {
+                Some(action) => Found::ActionNeeded(action),
+                None => Found::Processing,
+            },
             _ => Found::Processing,
         })
     }
@@ -429,6 +437,16 @@ fn authorize_form(request: &Authorize) -> Result<Form, Failure> {
     if let Some(descriptor) = &request.statement_descriptor {
         // Card payments take a suffix to the account's own descriptor; the whole descriptor is refused for them.
         form = form.text("statement_descriptor_suffix", descriptor);
+    }
+    let challenge = &request.challenge;
+    if challenge.off_session {
+        form = form.text("off_session", "true");
+    }
+    if let Some(wish) = challenge.wanted {
+        form = form.text("payment_method_options[card][request_three_d_secure]", wish);
+    }
+    if let Some(return_url) = challenge.return_url.as_ref().filter(|_| !challenge.off_session) {
+        form = form.text("return_url", return_url);
     }
     Ok(match &request.card {
         CardSource::TestToken(token) if token.starts_with("tok_") => form

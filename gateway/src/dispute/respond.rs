@@ -208,8 +208,8 @@ async fn not_accepted(
                 ))
             }
             // The intent stands: the sweep sends it again, the reference makes a repeat harmless.
-            Failure::NotSent(cause) | Failure::Unknown(cause) => {
-                tracing::warn!(dispute = dispute.id, cause, "outcome of a response unknown");
+            unknown => {
+                tracing::warn!(dispute = dispute.id, ?unknown, "outcome of a response unknown");
                 dispute.request_key = None;
                 dispute.check_at = Some(call.app.clock.now() + sweep::backoff(dispute.swept));
                 dispute.swept = dispute.swept.saturating_add(1);

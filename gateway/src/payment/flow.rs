@@ -1,5 +1,5 @@
-//! One payment, step by step: create, confirm, capture, cancel. What the acquirer's answers mean is in `flow/settle.rs`,
-//! refunds are in `refund.rs`, unknown outcomes in `sweep.rs`.
+//! One payment, step by step: create, confirm, update. What the acquirer's answers mean is in `flow/settle.rs`, captures and
+//! voids are in `flow/operation.rs`, 3-D Secure in `flow/challenge.rs`, refunds in `refund.rs`, unknown outcomes in `sweep.rs`.
 //!
 //! Every step at the acquirer is two commits with the call between them: **A** makes the intent durable (and claims the
 //! idempotency key), then the acquirer is called with no transaction open, then **B** writes transition, journals,
@@ -8,23 +8,25 @@
 //!
 //! It must never call an acquirer before A, and never end an attempt as failed because it does not know.
 
+pub mod challenge;
+pub(super) mod operation;
 mod settle;
 
-pub use settle::{AUTHORIZATION_DAYS, Asker, settle_authorization, settle_capture, settle_void};
-pub(super) use settle::{lapses_at, watch_late};
+pub use operation::{cancel, capture};
+pub(super) use settle::watch_late;
+pub use settle::{AUTHORIZATION_DAYS, Asker, settle_authorization};
 
-use settle::{decline_answer, declined};
+use settle::{capture_entries, decline_answer, declined};
 
 use super::accounting::Books;
 use super::instrument::{Instrument, Source};
-use super::review;
 use super::rows::*;
 use super::state::{self, Amendment, Fact};
 use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
-use crate::connector::{Authorize, Capture, Decline, Failure, Found};
+use crate::connector::{Authorize, Decline, Failure};
 use crate::{id, risk, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,7 +45,28 @@ pub struct NewPayment {
     pub source: Option<Source>,
     pub confirm: bool,
     pub details: PaymentDetails,
+    pub attempt: Attempted,
+}
+
+/// What a caller says of one attempt, and is not kept with the payment.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Attempted {
     pub signals: risk::Signals,
+    /// the caller cannot show the payer a challenge: decline instead
+    pub error_on_requires_action: bool,
+}
+
+/// What a confirmation brings along.
+pub struct Confirmation<D: Fn(&mut PaymentDetails)> {
+    /// what to pay with; the payment's own where none is given
+    pub source: Option<Source>,
+    /// when to take the money, if that changes
+    pub capture_method: Option<CaptureMethod>,
+    /// of this attempt
+    pub attempt: Attempted,
+    /// what describes the payment
+    pub describe: D,
 }
 
 /// Creates a payment and, when asked, confirms it in the same request.
@@ -99,20 +122,42 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
             "You cannot confirm this PaymentIntent because it's missing a payment method. Provide payment_method (for example pm_card_visa) when confirming.",
         ));
     };
-    let attempt = Attempt::begin(call, &mut payment, instrument, &new.signals)?;
+    let attempt = Attempt::begin(call, &mut payment, instrument, &new.attempt)?;
     attempt.run(call, payment, unit, true).await
 }
 
-/// Confirms a payment that was created without, or whose last attempt was declined.
-pub async fn confirm(
+/// Confirms a payment that was created without, or whose last attempt was declined. One that waits for its payer goes on
+/// waiting, unless another card is given: then the open challenge is taken back.
+pub async fn confirm<D: Fn(&mut PaymentDetails)>(
     call: &Call,
     payment_id: &str,
-    source: Option<Source>,
-    signals: risk::Signals,
+    asked: Confirmation<D>,
 ) -> Result<Answer, ApiError> {
     call.merchant.may_charge()?;
     let mut payment = load(call, payment_id).await?;
-    let source = match source.or_else(|| payment.payment_method_id.clone().map(Source::Id)) {
+    if payment.status == Status::RequiresAction && payment.operation.is_none() {
+        if asked.source.is_none() {
+            return repeat(call, challenge::ask(call, payment).await?).await;
+        }
+        if let Some(charge_id) = &payment.charge_id {
+            let charge = load_charge(call, charge_id).await?;
+            let background = Call::background(call.app.clone(), call.merchant.clone());
+            challenge::take_back(&background, payment, charge).await?;
+            payment = load(call, payment_id).await?;
+        }
+    }
+    (asked.describe)(&mut payment.details);
+    if asked.capture_method.is_some() {
+        let amendment = Amendment {
+            capture_method: asked.capture_method,
+            ..Amendment::default()
+        };
+        payment = state::apply(&payment, &Fact::Amended(amendment))?;
+    }
+    let source = match asked
+        .source
+        .or_else(|| payment.payment_method_id.clone().map(Source::Id))
+    {
         Some(source) => source,
         None => {
             return Err(ApiError::invalid(
@@ -123,95 +168,23 @@ pub async fn confirm(
         }
     };
     let instrument = Instrument::resolve(call, &source, payment.customer_id.as_deref()).await?;
-    let attempt = Attempt::begin(call, &mut payment, instrument, &signals)?;
+    let attempt = Attempt::begin(call, &mut payment, instrument, &asked.attempt)?;
     attempt.run(call, payment, Unit::new(call.book_id()), false).await
 }
 
-/// Captures an authorized payment in full or in part; what is not captured is released.
-pub async fn capture(call: &Call, payment_id: &str, amount: Option<i64>) -> Result<Answer, ApiError> {
-    let (payment, charge) = begin_operation(call, payment_id, None, |payment| Fact::CaptureStarted {
-        amount: amount.unwrap_or(payment.amount_capturable),
-    })
-    .await
-    .map_err(|mut error| {
-        if error.code.as_deref() == Some("amount_too_large") {
-            error.param = Some("amount_to_capture".into());
-        }
-        error
-    })?;
-    send_capture(call, payment, charge).await
+/// A payment as it is now. One that waits for its payer is asked about: the payer may be back before the acquirer calls.
+pub async fn retrieve(call: &Call, payment_id: &str) -> Result<Answer, ApiError> {
+    let payment = load(call, payment_id).await?;
+    let payment = challenge::ask(call, payment).await?;
+    answer(call, &payment, &[]).await
 }
 
-/// The call of a capture that has begun, and commit B.
-pub(super) async fn send_capture(call: &Call, payment: Payment, charge: Charge) -> Result<Answer, ApiError> {
-    let amount = payment.operation_amount.unwrap_or(payment.amount);
-    let connector = call.app.connector(&charge.connector)?;
-    let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let request = Capture {
-        reference: &format!("{}:capture", charge.id),
-        acquirer_id: &acquirer_id,
-        amount,
-        currency: &charge.currency,
-    };
-    let outcome = at_acquirer(connector.capture(request)).await;
-    settle_capture(call, payment, charge, outcome.map(|_| ()), Asker::Caller).await
-}
-
-/// Cancels a payment: releases an authorization, or ends one that never had any.
-pub async fn cancel(call: &Call, payment_id: &str, reason: Option<String>) -> Result<Answer, ApiError> {
-    for _ in 0..RETRIES {
-        let payment = load(call, payment_id).await?;
-        if payment.status == Status::RequiresCapture {
-            let (payment, charge) =
-                begin_operation(call, payment_id, None, |_| Fact::VoidStarted { reason: reason.clone() }).await?;
-            return send_void(call, payment, charge).await;
-        }
-        let mut next = state::apply(
-            &payment,
-            &Fact::Canceled {
-                at: call.at,
-                reason: reason.clone(),
-            },
-        )?;
-        let unit = Unit::new(call.book_id()).update(&mut next);
-        let unit = unit.insert(&call.event("payment_intent.canceled", &wire::payment_intent(&next)));
-        let answer = answer(call, &next, &[]).await?;
-        match call.app.commit(claim(call, unit, &next.id, Some(&answer))).await {
-            Err(Refused::Conflict { .. }) => continue,
-            done => return done.map(|()| answer).map_err(ApiError::from),
-        }
-    }
-    Err(Refused::conflict().into())
-}
-
-/// The call of a void that has begun, and commit B.
-pub(super) async fn send_void(call: &Call, payment: Payment, charge: Charge) -> Result<Answer, ApiError> {
-    let connector = call.app.connector(&charge.connector)?;
-    let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-    let outcome = at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await;
-    settle_void(call, payment, charge, outcome, Asker::Caller).await
-}
-
-/// An authorization has lapsed without a capture: the payment is canceled by its own state machine, the hold released
-/// (J02), and the void sent, so that the customer's money is free also at an acquirer that counts other days. Until the
-/// acquirer has said so the payment is not told to be canceled: it may have been captured there.
-pub(super) async fn lapse(call: &Call, payment: &Payment, found: Result<Found, Failure>) -> Result<(), ApiError> {
-    let fact = |_: &Payment| Fact::VoidStarted {
-        reason: Some("automatic".into()),
-    };
-    let (payment, charge) = begin_operation(call, &payment.id, None, fact).await?;
-    let outcome = match found {
-        Ok(Found::Voided { .. }) => Ok(()),
-        Ok(Found::Authorized(_)) => {
-            let connector = call.app.connector(&charge.connector)?;
-            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-            at_acquirer(connector.void(&format!("{}:void", charge.id), &acquirer_id)).await
-        }
-        other => Err(Failure::Unknown(format!("{other:?}"))),
-    };
-    settle_void(call, payment, charge, outcome, Asker::Sweep)
-        .await
-        .map(drop)
+/// The payment as it is, under the caller's key: asked for again, nothing changed.
+async fn repeat(call: &Call, payment: Payment) -> Result<Answer, ApiError> {
+    let answer = answer(call, &payment, &[]).await?;
+    let unit = claim(call, Unit::new(call.book_id()), &payment.id, Some(&answer));
+    call.app.commit(unit).await?;
+    Ok(answer)
 }
 
 /// Changes what describes a payment, and the amount while nothing was attempted.
@@ -255,16 +228,12 @@ struct Attempt {
     instrument: Instrument,
     verdict: anomaly::Assessment,
     facts: anomaly::Attempt,
+    error_on_requires_action: bool,
 }
 
 impl Attempt {
     /// Assesses the attempt and moves the payment to `processing`, in memory.
-    fn begin(
-        call: &Call,
-        payment: &mut Payment,
-        instrument: Instrument,
-        signals: &risk::Signals,
-    ) -> Result<Self, ApiError> {
+    fn begin(call: &Call, payment: &mut Payment, instrument: Instrument, asked: &Attempted) -> Result<Self, ApiError> {
         let app = &call.app;
         let charge_id = id::new(id::prefix::CHARGE);
         let started = Fact::AttemptStarted {
@@ -272,10 +241,13 @@ impl Attempt {
             payment_method_id: instrument.method.id.clone(),
         };
         *payment = state::apply(payment, &started)?;
-        let context = signals.context(payment, instrument.cvc.is_some());
+        let context = asked.signals.context(payment, instrument.cvc.is_some());
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
         let verdict = app.scorer.assess(&facts, &app.policies.of(payment.book_id));
-        let risk = risk::stored(&verdict);
+        let mut risk = risk::stored(&verdict);
+        if risk.decision == "challenge" && context.off_session {
+            risk.decision = "review".into(); // there is nobody to challenge: a person decides
+        }
         let review = risk.decision == "review";
         let charge = Charge {
             book_id: payment.book_id,
@@ -304,6 +276,11 @@ impl Attempt {
             card: instrument.method.card.clone(),
             risk,
             context,
+            authentication: Some(Authentication {
+                return_token: id::random(),
+                three_d_secure: None,
+            }),
+            operations: 0,
             request_key: call.key.as_ref().map(|k| k.key),
             swept: 0,
             check_at: Some(call.at + app.sweep_after),
@@ -314,6 +291,7 @@ impl Attempt {
             instrument,
             verdict,
             facts,
+            error_on_requires_action: asked.error_on_requires_action,
         })
     }
 
@@ -347,10 +325,14 @@ impl Attempt {
             card,
             capture: self.charge.capture_wanted,
             statement_descriptor: payment.details.statement_descriptor.clone(),
+            challenge: challenge::wish(call, &payment, &self.charge, self.error_on_requires_action),
         };
         let connector = app.connector(&self.charge.connector)?;
         let outcome = at_acquirer(connector.authorize(&request)).await;
-        app.scorer.observe(&self.facts, risk::outcome(&outcome));
+        // What waits for the payer has no outcome yet.
+        if !matches!(outcome, Err(Failure::ActionNeeded(_))) {
+            app.scorer.observe(&self.facts, risk::outcome(&outcome));
+        }
         settle_authorization(call, payment, self.charge, outcome, Asker::Caller).await
     }
 
@@ -377,42 +359,6 @@ impl Attempt {
         call.app.commit(claim(call, unit, &next.id, Some(&answer))).await?;
         Ok(answer)
     }
-}
-
-/// Commit A of a capture or void: the operation is durable and locks out every other one before the acquirer is called.
-/// With a review it is a decision about that review too, and the first one wins.
-pub(super) async fn begin_operation(
-    call: &Call,
-    payment_id: &str,
-    review_id: Option<&str>,
-    fact: impl Fn(&Payment) -> Fact,
-) -> Result<(Payment, Charge), ApiError> {
-    for _ in 0..RETRIES {
-        let payment = load(call, payment_id).await?;
-        let mut next = state::apply(&payment, &fact(&payment))?;
-        let charge_id = payment
-            .charge_id
-            .clone()
-            .ok_or_else(|| ApiError::internal("a capturable payment has no charge"))?;
-        let mut charge = load_charge(call, &charge_id).await?;
-        charge.swept = 0;
-        charge.check_at = Some(call.at + call.app.sweep_after);
-        charge.request_key = call.key.as_ref().map(|k| k.key);
-        let mut unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
-        if let Some(review_id) = review_id {
-            unit = unit.update(&mut review::open(call, review_id).await?);
-        }
-        let subject = call.subject.as_deref().unwrap_or(payment_id);
-        match call.app.commit(claim(call, unit, subject, None)).await {
-            Ok(()) => {
-                call.mark_claimed();
-                return Ok((next, charge));
-            }
-            Err(Refused::Conflict { .. }) => continue,
-            Err(refused) => return Err(refused.into()),
-        }
-    }
-    Err(Refused::conflict().into())
 }
 
 pub(crate) fn books<'a>(call: &Call, payment: &Payment, connector: &'a str) -> Result<Books<'a>, ApiError> {

@@ -191,8 +191,8 @@ pub async fn settle(
             }
             Err(Failure::Declined(decline)) => failed(call, &payment, &charge, &refund, &decline.code)?,
             // The intent to refund stands: the sweep asks, and sends it again under the same key if it never arrived.
-            Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => {
-                tracing::warn!(refund = refund.id, cause, "outcome of refund unknown");
+            Err(unknown) => {
+                tracing::warn!(refund = refund.id, ?unknown, "outcome of refund unknown");
                 let mut next = refund.clone();
                 next.status = RefundStatus::Unknown;
                 next.request_key = None;
@@ -254,7 +254,11 @@ pub async fn report(call: &Call, refund: Refund, succeeded: bool, reason: Option
 /// Asks the acquirer about a refund whose outcome is not known.
 pub(super) async fn sweep(app: &Arc<App>, refund: Refund) -> Result<(), ApiError> {
     let merchant = app.merchant_by_book(refund.book_id).await?;
-    let call = Call::background(app.clone(), merchant);
+    let mut call = Call::background(app.clone(), merchant);
+    if let Some(key) = refund.request_key {
+        let client = app.reads.get().await?;
+        call.expand = store::asked_about(&**client, refund.book_id, key).await?.1;
+    }
     let payment = flow::load(&call, &refund.payment_id).await?;
     let charge = flow::load_charge(&call, &refund.charge_id).await?;
     let connector = app.connector(&charge.connector)?;

@@ -29,8 +29,8 @@ pub async fn approve(call: &Call, review_id: &str) -> Result<Answer, ApiError> {
             let whole = |payment: &Payment| Fact::CaptureStarted {
                 amount: payment.amount_capturable,
             };
-            let (payment, charge) = flow::begin_operation(call, &payment.id, Some(review_id), whole).await?;
-            return flow::send_capture(call, payment, charge).await;
+            let (payment, charge) = flow::operation::begin(call, &payment.id, Some(review_id), whole, |_| ()).await?;
+            return flow::operation::send(call, payment, charge).await;
         }
         if let Some(operation) = payment.operation {
             // its end closes the review
@@ -51,11 +51,11 @@ pub async fn approve(call: &Call, review_id: &str) -> Result<Answer, ApiError> {
 /// Rejects: releases the authorization and cancels the payment.
 pub async fn reject(call: &Call, review_id: &str) -> Result<Answer, ApiError> {
     let review = open(call, review_id).await?;
-    let (payment, charge) = flow::begin_operation(call, &review.payment_id, Some(review_id), |_| Fact::VoidStarted {
+    let fact = |_: &Payment| Fact::VoidStarted {
         reason: Some(FRAUD.into()),
-    })
-    .await?;
-    flow::send_void(call, payment, charge).await
+    };
+    let (payment, charge) = flow::operation::begin(call, &review.payment_id, Some(review_id), fact, |_| ()).await?;
+    flow::operation::send(call, payment, charge).await
 }
 
 /// This merchant's review, if it still waits for a decision.

@@ -3,6 +3,7 @@
 //! Plain data. It must never hold a card number, a CVC or a secret.
 
 use crate::commit::{Digest, Row, Table, Versioned};
+use crate::connector::ThreeDSecure;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,6 +65,15 @@ pub struct PaymentDetails {
     pub cancellation_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_payment_error: Option<Value>,
+    /// where the payer is sent after a challenge, as the caller gave it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_url: Option<String>,
+    /// `any` or `challenge`; none is `automatic`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_three_d_secure: Option<String>,
+    /// what the payer has to do now, as the wire shows it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_action: Option<Value>,
     /// random part of the client secret
     pub client_secret: String,
 }
@@ -146,6 +156,8 @@ pub struct Charge {
     pub card: CardFacts,
     pub risk: Risk,
     pub context: RiskContext,
+    pub authentication: Option<Authentication>,
+    pub operations: i16,
     pub request_key: Option<Digest>,
     pub swept: i16,
     pub check_at: Option<Timestamp>,
@@ -162,6 +174,18 @@ pub enum ChargeStatus {
     Succeeded,
     Failed,
     Voided,
+}
+
+/// What became of a challenge of the payer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Authentication {
+    /// random: the last part of the address that the payer comes back to
+    pub return_token: String,
+    /// the issuer's word, once there is one
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub three_d_secure: Option<ThreeDSecure>,
 }
 
 /// What may be shown and kept of a card: six first, four last, never the number.

@@ -10,13 +10,16 @@
 //! | processing (authorize) | approved, sale | succeeded | J03 J04 | charge.succeeded, payment_intent.succeeded |
 //! | processing (authorize) | approved, hold | requires_capture | J01 | charge.succeeded, payment_intent.amount_capturable_updated |
 //! | processing (authorize) | declined | requires_payment_method | – | charge.failed, payment_intent.payment_failed |
+//! | processing (authorize) | action required | requires_action | – | payment_intent.requires_action |
+//! | requires_action | approved, declined (what the payer's action came to) | as from processing | as there | as there |
 //! | processing (authorize) | outcome unknown | same | – | payment_intent.processing |
 //! | requires_capture | capture started | same (capture) | – | – |
 //! | requires_capture (capture) | captured | succeeded | J03 J04 (rest released) | charge.captured, payment_intent.succeeded |
 //! | requires_capture (capture) | capture refused | requires_capture | – | – |
-//! | requires_capture | void started (asked for, or the authorization has lapsed: `automatic`) | same (void) | – | – |
+//! | requires_capture, requires_action | void started (asked for, or the authorization has lapsed: `automatic`) | same (void) | – | – |
 //! | requires_capture (void) | voided | canceled | J02 | payment_intent.canceled |
-//! | requires_payment_method, requires_confirmation, requires_action | canceled | canceled | – | payment_intent.canceled |
+//! | requires_action (void) | voided | canceled | – | payment_intent.canceled |
+//! | requires_payment_method, requires_confirmation | canceled | canceled | – | payment_intent.canceled |
 //! | succeeded | refund started | same | J08a | refund.created |
 //! | succeeded | refund failed | same | J09 | refund.failed |
 //! | succeeded | chargeback taken | same | J11 J11b J12 | charge.dispute.funds_withdrawn |
@@ -44,6 +47,10 @@ pub enum Fact {
     },
     Declined {
         error: Value,
+    },
+    /// The acquirer waits for the payer; `next_action` is what the wire shows.
+    ActionRequired {
+        next_action: Value,
     },
     OutcomeUnknown,
     CaptureStarted {
@@ -166,8 +173,9 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             next.details.last_payment_error = None;
         }
         Fact::Approved { captured, review_id } => {
-            during(payment, Operation::Authorize)?;
+            attempting(payment)?;
             end(&mut next);
+            next.details.next_action = None;
             next.review_id.clone_from(review_id);
             if *captured {
                 next.status = Status::Succeeded;
@@ -178,11 +186,18 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             }
         }
         Fact::Declined { error } => {
-            during(payment, Operation::Authorize)?;
+            attempting(payment)?;
             end(&mut next);
+            next.details.next_action = None;
             next.status = Status::RequiresPaymentMethod;
             next.payment_method_id = None;
             next.details.last_payment_error = Some(error.clone());
+        }
+        Fact::ActionRequired { next_action } => {
+            during(payment, Operation::Authorize)?;
+            end(&mut next);
+            next.status = Status::RequiresAction;
+            next.details.next_action = Some(next_action.clone());
         }
         Fact::OutcomeUnknown => during(payment, Operation::Authorize)?,
         Fact::CaptureStarted { amount } => {
@@ -205,8 +220,12 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
         }
         Fact::VoidStarted { reason } => {
             idle(payment)?;
-            expect(payment, &[Status::RequiresCapture])?;
-            begin(&mut next, Operation::Void, payment.amount_capturable);
+            expect(payment, &[Status::RequiresCapture, Status::RequiresAction])?;
+            let held = match payment.status {
+                Status::RequiresCapture => payment.amount_capturable,
+                _ => payment.amount,
+            };
+            begin(&mut next, Operation::Void, held);
             next.details.cancellation_reason.clone_from(reason);
         }
         Fact::Voided { at } => {
@@ -221,14 +240,7 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
         }
         Fact::Canceled { at, reason } => {
             idle(payment)?;
-            expect(
-                payment,
-                &[
-                    Status::RequiresPaymentMethod,
-                    Status::RequiresConfirmation,
-                    Status::RequiresAction,
-                ],
-            )?;
+            expect(payment, &[Status::RequiresPaymentMethod, Status::RequiresConfirmation])?;
             next.details.cancellation_reason.clone_from(reason);
             cancel(&mut next, *at);
         }
@@ -276,6 +288,14 @@ fn idle(payment: &Payment) -> Result<(), Rejection> {
         .map_or(Ok(()), |operation| Err(Rejection::InProgress { operation }))
 }
 
+/// An attempt is open: the acquirer is at it, or it waits for the payer.
+fn attempting(payment: &Payment) -> Result<(), Rejection> {
+    if payment.operation.is_none() && payment.status == Status::RequiresAction {
+        return Ok(());
+    }
+    during(payment, Operation::Authorize)
+}
+
 fn during(payment: &Payment, operation: Operation) -> Result<(), Rejection> {
     if payment.operation == Some(operation) {
         return Ok(());
@@ -313,6 +333,7 @@ fn end(payment: &mut Payment) {
 fn cancel(payment: &mut Payment, at: jiff::Timestamp) {
     payment.status = Status::Canceled;
     payment.amount_capturable = 0;
+    payment.details.next_action = None;
     payment.canceled_at = Some(at);
 }
 

@@ -158,19 +158,20 @@ pub async fn claim_due<R: Row>(
     rows.iter().map(row).collect()
 }
 
-/// The object that the request under this idempotency key is about.
+/// The object that the request under this idempotency key is about, and what its answer shows in full.
 pub async fn asked_about(
     client: &impl GenericClient,
     book_id: i64,
     key: Digest,
-) -> Result<Option<String>, tokio_postgres::Error> {
+) -> Result<(Option<String>, Vec<String>), tokio_postgres::Error> {
     let rows = client
         .query_typed(
-            "SELECT object_id FROM gateway.request WHERE book_id = $1 AND key = $2",
+            "SELECT object_id, coalesce(expand, '{}') FROM gateway.request WHERE book_id = $1 AND key = $2",
             &[(&book_id, Type::INT8), (&key.0.as_slice(), Type::BYTEA)],
         )
         .await?;
-    rows.first().map_or(Ok(None), |row| row.try_get(0))
+    rows.first()
+        .map_or(Ok((None, Vec::new())), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
 }
 
 /// The row in the first column, as JSON text. One that does not fit its type (a migration and this code have parted) is

@@ -17,7 +17,7 @@ use super::{refund, store};
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::Call;
-use crate::connector::{Capture, Decline, Failure, Found, Inquiry};
+use crate::connector::{Decline, Failure, Found, Inquiry};
 use jiff::SignedDuration;
 use std::sync::Arc;
 
@@ -70,8 +70,9 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
     let mut call = Call::background(app.clone(), merchant);
     if let Some(key) = charge.request_key {
         let client = app.reads.get().await?;
-        let asked_about = store::asked_about(&**client, charge.book_id, key).await?;
-        call.subject = asked_about.filter(|id| *id != charge.payment_id);
+        let (subject, expand) = store::asked_about(&**client, charge.book_id, key).await?;
+        call.subject = subject.filter(|id| *id != charge.payment_id);
+        call.expand = expand;
     }
     let payment = flow::load(&call, &charge.payment_id).await?;
     let connector = app.connector(&charge.connector)?;
@@ -97,65 +98,31 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
                         "The payment did not reach the bank. Nothing was charged.",
                     )))
                 }
+                Ok(Found::ActionNeeded(action)) => Err(Failure::ActionNeeded(action)),
                 Ok(Found::Nothing) => Err(Failure::Unknown("the acquirer has not seen it yet".into())),
                 Ok(Found::Processing) => Err(Failure::Unknown("the acquirer is still at work".into())),
                 Err(Failure::Declined(decline)) => Err(Failure::Unknown(decline.message)),
                 Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => Err(Failure::Unknown(cause)),
+                Err(Failure::ActionNeeded(_)) => Err(Failure::Unknown("an inquiry that asks for an action".into())),
             };
             flow::settle_authorization(&call, payment, charge, outcome, Asker::Sweep)
                 .await
                 .map(drop)
         }
-        Some(Operation::Capture) => {
-            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-            let outcome = match found {
-                Ok(Found::Captured { .. }) => Ok(()),
-                // The intent to capture stands: the same key makes a repeat harmless.
-                Ok(Found::Authorized(_)) => {
-                    let amount = payment.operation_amount.unwrap_or(payment.amount);
-                    let request = Capture {
-                        reference: &format!("{}:capture", charge.id),
-                        acquirer_id: &acquirer_id,
-                        amount,
-                        currency: &charge.currency,
-                    };
-                    connector.capture(request).await.map(drop)
-                }
-                Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization is gone."))),
-                other => Err(Failure::Unknown(format!("{other:?}"))),
-            };
-            flow::settle_capture(&call, payment, charge, outcome, Asker::Sweep)
-                .await
-                .map(drop)
-        }
-        Some(Operation::Void) => {
-            let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
-            let outcome = match found {
-                Ok(Found::Voided { .. }) => Ok(()),
-                Ok(Found::Authorized(_)) => connector.void(&format!("{}:void", charge.id), &acquirer_id).await,
-                Ok(Found::Captured { .. }) => Err(Failure::Declined(not_received("The payment was captured."))),
-                other => Err(Failure::Unknown(format!("{other:?}"))),
-            };
-            flow::settle_void(&call, payment, charge, outcome, Asker::Sweep)
-                .await
-                .map(drop)
-        }
+        Some(Operation::Capture | Operation::Void) => flow::operation::found(&call, payment, charge, found).await,
+        None if flow::challenge::waits(&payment, &charge) => flow::challenge::told(&call, payment, charge, found).await,
         // It ended as not received: a late approval is reversed, never adopted.
         None if charge.status == ChargeStatus::Failed => flow::watch_late(&call, charge, found).await,
-        None if lapsed(&payment, &charge, app.clock.now()) => flow::lapse(&call, &payment, found).await,
+        None if flow::operation::lapsed(&payment, &charge, app.clock.now()) => {
+            flow::operation::lapse(&call, &payment, found).await
+        }
         // Its own request ended it between the claim and now. What was found is then the good outcome itself.
         None => Ok(()),
     }
 }
 
-/// An authorization that was never captured, and no longer can be relied on.
-fn lapsed(payment: &Payment, charge: &Charge, now: jiff::Timestamp) -> bool {
-    payment.status == Status::RequiresCapture
-        && payment.charge_id.as_ref() == Some(&charge.id)
-        && flow::lapses_at(charge) <= now
-}
-
-fn not_received(message: &str) -> Decline {
+/// A definite no about a step that left no effect.
+pub(super) fn not_received(message: &str) -> Decline {
     Decline {
         code: "processing_error".into(),
         decline_code: Some("processing_error".into()),

@@ -102,6 +102,18 @@ pub fn attempt(
     facts(at, merchant.book_id, payment.amount, &payment.currency, card, context)
 }
 
+/// The same of an attempt that was stored.
+pub fn charged(charge: &Charge) -> Attempt {
+    facts(
+        charge.created_at,
+        charge.book_id,
+        charge.amount,
+        &charge.currency,
+        &charge.card,
+        &charge.context,
+    )
+}
+
 fn facts(at: Timestamp, book_id: i64, amount: i64, currency: &str, card: &CardFacts, context: &RiskContext) -> Attempt {
     let mut code = [b'x'; 3];
     for (slot, byte) in code.iter_mut().zip(currency.bytes()) {
@@ -163,7 +175,7 @@ pub fn outcome(answer: &Result<Approval, Failure>) -> Outcome {
         Err(Failure::Declined(decline)) => Outcome::Declined {
             code: kind(&decline.code, decline.decline_code.as_deref()),
         },
-        Err(Failure::NotSent(_) | Failure::Unknown(_)) => Outcome::Unknown,
+        Err(Failure::NotSent(_) | Failure::Unknown(_) | Failure::ActionNeeded(_)) => Outcome::Unknown,
     }
 }
 
@@ -194,14 +206,7 @@ pub async fn rebuild(app: &App) -> Result<u64, ApiError> {
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         let charge: Charge = store::row(&row)?;
-        let facts = facts(
-            charge.created_at,
-            charge.book_id,
-            charge.amount,
-            &charge.currency,
-            &charge.card,
-            &charge.context,
-        );
+        let facts = charged(&charge);
         let outcome = match charge.status {
             ChargeStatus::Succeeded | ChargeStatus::Voided => Outcome::Approved,
             ChargeStatus::Failed if charge.risk.decision == "block" => Outcome::Blocked,

@@ -34,11 +34,11 @@ pub fn payment_intent(payment: &Payment) -> Value {
         "latest_charge": payment.charge_id,
         "livemode": false,
         "metadata": details.metadata,
-        "next_action": null,
+        "next_action": details.next_action,
         "on_behalf_of": null,
         "payment_method": payment.payment_method_id,
         "payment_method_configuration_details": null,
-        "payment_method_options": {"card": {"installments": null, "mandate_options": null, "network": null, "request_three_d_secure": "automatic"}},
+        "payment_method_options": {"card": {"installments": null, "mandate_options": null, "network": null, "request_three_d_secure": details.request_three_d_secure.as_deref().unwrap_or("automatic")}},
         "payment_method_types": ["card"],
         "presentment_details": null,
         "processing": (payment.status == Status::Processing).then(|| json!({"type": "card"})),
@@ -174,8 +174,25 @@ fn card_details(charge: &Charge) -> Value {
         "network_transaction_id": charge.acquirer_reference,
         "overcapture": {"maximum_amount_capturable": charge.amount, "status": "unavailable"},
         "regulated_status": "unregulated",
-        "three_d_secure": null,
+        "three_d_secure": three_d_secure(charge),
         "wallet": null,
+    })
+}
+
+/// The issuer's word on the payer, and ours on who bears fraud now.
+fn three_d_secure(charge: &Charge) -> Value {
+    let said = charge.authentication.as_ref().and_then(|a| a.three_d_secure.as_ref());
+    said.map_or(Value::Null, |said| {
+        json!({
+            "authentication_flow": said.authentication_flow,
+            "electronic_commerce_indicator": said.electronic_commerce_indicator,
+            "exemption_indicator": null,
+            "liability_shifted": said.shifts_liability(),
+            "result": said.result,
+            "result_reason": said.result_reason,
+            "transaction_id": said.transaction_id,
+            "version": said.version,
+        })
     })
 }
 

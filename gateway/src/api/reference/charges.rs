@@ -137,6 +137,20 @@ pub(super) fn reason() -> Schema {
     open_object()
 }
 
+fn three_d_secure() -> Schema {
+    part(
+        Fields::new()
+            .field("authentication_flow", text().or_null(), "")
+            .field("electronic_commerce_indicator", text().or_null(), "")
+            .field("exemption_indicator", nothing(), "")
+            .field("liability_shifted", boolean(), "Ours: fraud is the issuer's loss.")
+            .field("result", text().or_null(), "")
+            .field("result_reason", text().or_null(), "")
+            .field("transaction_id", text().or_null(), "")
+            .field("version", text().or_null(), ""),
+    )
+}
+
 fn method_details() -> Schema {
     let checks = Fields::new()
         .field("address_line1_check", text().or_null(), "")
@@ -171,7 +185,11 @@ fn method_details() -> Schema {
         .field("network_transaction_id", text().or_null(), "")
         .field("overcapture", part(overcapture), "")
         .field("regulated_status", text(), "")
-        .field("three_d_secure", nothing(), "")
+        .field(
+            "three_d_secure",
+            three_d_secure().or_null(),
+            "The issuer's word on the payer, where it was asked.",
+        )
         .field("wallet", nothing(), "");
     part(
         Fields::new()

@@ -26,8 +26,7 @@ pub(in crate::api) fn create() -> Operation {
                 .field("automatic_payment_methods", open_object(), "Kept and told.")
                 .and(instrument())
                 .and(described())
-                .and(signals())
-                .field("off_session", boolean(), "The buyer is not there.")
+                .and(attempt())
                 .ignored(&WITHOUT_EFFECT),
         )
         .example(json!({ "amount": 2000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": true }))
@@ -65,10 +64,11 @@ pub(in crate::api) fn confirm() -> Operation {
         .about("Charges it. A time-out on the way to the acquirer is not a failure: the payment is then `processing`, and its end is told by webhook.")
         .takes(
             instrument()
-                .and(signals())
-                .field("off_session", boolean(), "The buyer is not there.")
+                .and(described())
+                .and(attempt())
+                .field("capture_method", choice(&CAPTURE_METHODS), "When the money is taken.")
                 .ignored(&WITHOUT_EFFECT)
-                .ignored(&["client_secret", "receipt_email", "setup_future_usage", "shipping", "capture_method"]),
+                .ignored(&["client_secret"]),
         )
         .may_decline()
 }
@@ -83,12 +83,13 @@ pub(in crate::api) fn capture() -> Operation {
                     amount(),
                     "At most what was authorized; all of it when not given.",
                 )
-                .ignored(&[
-                    "statement_descriptor",
-                    "statement_descriptor_suffix",
-                    "metadata",
+                .field("metadata", metadata(), "Own keys and values.")
+                .field(
                     "final_capture",
-                ]),
+                    boolean(),
+                    "Only `true`: what is not captured is released.",
+                )
+                .ignored(&["statement_descriptor", "statement_descriptor_suffix"]),
         )
 }
 
@@ -164,7 +165,11 @@ pub(in crate::api) fn payment_intent() -> Object {
             )
             .field("livemode", boolean(), "")
             .field("metadata", metadata_kept(), "")
-            .field("next_action", nothing(), "")
+            .field(
+                "next_action",
+                next_action().or_null(),
+                "What the payer has to do while the status is requires_action.",
+            )
             .field("on_behalf_of", nothing(), "")
             .field("payment_method", expandable("pm", "payment_method").or_null(), "")
             .field("payment_method_configuration_details", nothing(), "")
@@ -199,6 +204,32 @@ pub(in crate::api) fn payment_intent() -> Object {
             .field("transfer_data", nothing(), "")
             .field("transfer_group", text().or_null(), ""),
     )
+}
+
+fn next_action() -> Schema {
+    let redirect = Fields::new()
+        .field("return_url", text().or_null(), "Where the payer comes back to.")
+        .field("url", text(), "Send the payer's browser there.");
+    part(
+        Fields::new()
+            .field("type", choice(&["redirect_to_url"]), "")
+            .field("redirect_to_url", part(redirect), ""),
+    )
+}
+
+/// What is said of one attempt.
+fn attempt() -> Fields {
+    signals()
+        .field(
+            "off_session",
+            boolean(),
+            "The buyer is not there: a wish to challenge is a decline.",
+        )
+        .field(
+            "error_on_requires_action",
+            boolean(),
+            "The buyer cannot be challenged: decline instead.",
+        )
 }
 
 /// What to pay with, and what a payment to be confirmed takes.
@@ -240,6 +271,24 @@ fn described() -> Fields {
         )
         .field("transfer_group", text(), "Payments that belong together.")
         .field(
+            "return_url",
+            text_up_to(2048).example("https://shop.example/done"),
+            "Where the payer comes back to after a challenge.",
+        )
+        .field(
+            "payment_method_options",
+            group(Fields::new().field(
+                "card",
+                group(Fields::new().field(
+                    "request_three_d_secure",
+                    choice(&["automatic", "any", "challenge"]),
+                    "Ask for 3-D Secure even where the issuer would not.",
+                )),
+                "",
+            )),
+            "Of cards; other options describe what happens anyway.",
+        )
+        .field(
             "shipping",
             free_texts(json!({ "name": "Ada", "address": { "city": "London", "country": "GB" } })),
             "Where the goods go: address, name, phone, carrier, tracking_number.",
@@ -271,13 +320,7 @@ fn signals() -> Fields {
 }
 
 const CAPTURE_METHODS: [&str; 3] = ["automatic", "automatic_async", "manual"];
-const WITHOUT_EFFECT: [&str; 5] = [
-    "use_stripe_sdk",
-    "error_on_requires_action",
-    "return_url",
-    "payment_method_options",
-    "mandate",
-];
+const WITHOUT_EFFECT: [&str; 2] = ["use_stripe_sdk", "mandate"];
 const STATUSES: [&str; 7] = [
     "requires_payment_method",
     "requires_confirmation",

@@ -1,9 +1,11 @@
 //! The connector against a server that answers as told: one test per class of outcome. No part of it is replaced.
 
+mod challenge;
+
 use super::transport::MAX_ANSWER;
 use super::*;
-use crate::connector::DisputeReport;
 use crate::connector::test_requests::{ask, back, capture};
+use crate::connector::{Challenge, DisputeReport};
 use crate::webhook::signature;
 use http::Request;
 use http_body_util::BodyExt;
@@ -121,6 +123,10 @@ pub(super) fn authorization() -> Authorize {
         },
         capture: true,
         statement_descriptor: Some("A & B".to_owned()),
+        challenge: Challenge {
+            impossible: true,
+            ..Challenge::default()
+        },
     }
 }
 
@@ -151,7 +157,8 @@ async fn an_authorization_says_all_that_the_acquirer_needs() {
         Approval {
             acquirer_id: "pi_1".into(),
             acquirer_reference: Some("ch_9".into()),
-            captured: true
+            captured: true,
+            three_d_secure: None,
         }
     );
     let seen = &acquirer.seen()[0];
@@ -314,25 +321,6 @@ async fn a_refused_connection_was_never_sent() {
 }
 
 #[tokio::test]
-async fn a_challenge_is_cancelled_and_declined() {
-    for cancelled in [Reply::Answer(200, intent("canceled", "")), Reply::Cut] {
-        let acquirer = Acquirer::answering([Reply::Answer(200, intent("requires_action", "")), cancelled]).await;
-        let Err(Failure::Declined(decline)) = acquirer.stripe.authorize(&authorization()).await else {
-            panic!("a decline")
-        };
-        assert_eq!(decline.code, "authentication_required");
-        let seen = &acquirer.seen()[1];
-        assert_eq!(
-            (seen.line.as_str(), &seen.headers["idempotency-key"]),
-            (
-                "POST /v1/payment_intents/pi_1/cancel",
-                &HeaderValue::from_static("ch_1:void")
-            )
-        );
-    }
-}
-
-#[tokio::test]
 async fn each_operation_has_its_own_key_and_path() {
     let dispute = r#"{"id":"du_9","amount":2000,"currency":"usd","reason":"fraudulent","status":"under_review"}"#;
     let acquirer = Acquirer::answering([
@@ -431,6 +419,7 @@ async fn inquiries_by_id() {
         acquirer_id: "pi_1".into(),
         acquirer_reference: Some("ch_9".into()),
         captured,
+        three_d_secure: None,
     };
     for (body, expected) in [
         (
@@ -454,7 +443,10 @@ async fn inquiries_by_id() {
     ] {
         let acquirer = Acquirer::says(200, &body).await;
         assert_eq!(acquirer.stripe.inquire(ask("ch_1", Some("pi_1"))).await, Ok(expected));
-        assert_eq!(acquirer.seen()[0].line, "GET /v1/payment_intents/pi_1");
+        assert_eq!(
+            acquirer.seen()[0].line,
+            "GET /v1/payment_intents/pi_1?expand[0]=latest_charge"
+        );
         assert!(!acquirer.seen()[0].headers.contains_key("idempotency-key"));
     }
     let declined = intent(
@@ -511,10 +503,11 @@ async fn inquiries_by_reference() {
     let query: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     assert_eq!(
         query,
-        [(
-            "query".to_owned(),
-            "metadata['counterfoil_reference']:'ch_1'".to_owned()
-        )]
+        [
+            ("query", "metadata['counterfoil_reference']:'ch_1'"),
+            ("expand[0]", "data.latest_charge")
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
     // A hit that is not ours is no hit.
     assert_eq!(

@@ -2,7 +2,7 @@
 //!
 //! Unknown fields are skipped without being built. Nothing here is echoed to a log unless it passed [`word`].
 
-use super::super::{AcquirerDispute, Approval, Decline};
+use super::super::{AcquirerDispute, Action, Approval, Decline, NextAction, ThreeDSecure};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
@@ -13,11 +13,42 @@ pub(super) struct Intent {
     pub status: String,
     pub amount: i64,
     pub amount_received: Option<i64>,
-    #[serde(default)]
-    pub latest_charge: Reference,
+    latest_charge: Option<LatestCharge>,
+    next_action: Option<WireAction>,
     pub last_payment_error: Option<Error>,
     #[serde(default)]
     pub metadata: Metadata,
+}
+
+/// An id, or the charge itself where it was expanded.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LatestCharge {
+    Id(String),
+    Charge {
+        id: String,
+        payment_method_details: Option<MethodDetails>,
+    },
+}
+
+#[derive(Deserialize)]
+struct MethodDetails {
+    card: Option<CardDetails>,
+}
+
+#[derive(Deserialize)]
+struct CardDetails {
+    three_d_secure: Option<ThreeDSecure>,
+}
+
+#[derive(Deserialize)]
+struct WireAction {
+    redirect_to_url: Option<Redirect>,
+}
+
+#[derive(Deserialize)]
+struct Redirect {
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -100,10 +131,34 @@ pub(super) struct Reference(pub Option<String>);
 impl Intent {
     pub(super) fn approval(self, captured: bool) -> Approval {
         Approval {
+            acquirer_reference: self.charge_id(),
+            three_d_secure: match self.latest_charge {
+                Some(LatestCharge::Charge {
+                    payment_method_details: Some(details),
+                    ..
+                }) => details.card.and_then(|card| card.three_d_secure),
+                _ => None,
+            },
             acquirer_id: self.id,
-            acquirer_reference: self.latest_charge.0,
             captured,
         }
+    }
+
+    /// What the payer has to do, when it is something that can be handed on.
+    pub(super) fn action(&self) -> Option<Action> {
+        let redirect = self.next_action.as_ref()?.redirect_to_url.as_ref()?;
+        Some(Action {
+            acquirer_id: self.id.clone(),
+            next: NextAction::Redirect {
+                url: redirect.url.clone(),
+            },
+        })
+    }
+
+    fn charge_id(&self) -> Option<String> {
+        self.latest_charge.as_ref().map(|charge| match charge {
+            LatestCharge::Id(id) | LatestCharge::Charge { id, .. } => id.clone(),
+        })
     }
 
     pub(super) fn decline(self, code: &str, decline_code: Option<&str>, message: &str) -> Decline {
@@ -111,8 +166,8 @@ impl Intent {
             code: code.to_owned(),
             decline_code: decline_code.map(str::to_owned),
             message: message.to_owned(),
+            acquirer_reference: self.charge_id(),
             acquirer_id: Some(self.id),
-            acquirer_reference: self.latest_charge.0,
         }
     }
 
@@ -122,7 +177,7 @@ impl Intent {
             Some(error) => {
                 let decline = error.decline();
                 Decline {
-                    acquirer_reference: decline.acquirer_reference.or(self.latest_charge.0),
+                    acquirer_reference: decline.acquirer_reference.clone().or_else(|| self.charge_id()),
                     acquirer_id: Some(self.id),
                     ..decline
                 }

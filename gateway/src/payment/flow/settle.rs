@@ -3,7 +3,7 @@
 //! The caller that began the step and the sweep may both come here, in any order and more than once: whoever is second
 //! finds it settled. It must never call the acquirer, but to reverse what was approved too late.
 
-use super::{RETRIES, answer, answer_with, books, load, load_charge};
+use super::{RETRIES, answer, answer_with, books, challenge, load, load_charge};
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Request, Unit};
@@ -11,7 +11,7 @@ use crate::connector::{Approval, Decline, Failure, Found, Return};
 use crate::payment::accounting::Books;
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
-use crate::payment::{review, store, sweep};
+use crate::payment::{store, sweep};
 use crate::{id, wire};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ pub async fn settle_authorization(
                 tracing::warn!(charge = charge.id, reason, "outcome unknown");
                 unknown(call, &payment, &charge).await?
             }
+            Err(Failure::ActionNeeded(action)) => challenge::required(call, &payment, &charge, action).await?,
             Err(failure) => {
                 let decline = match failure {
                     Failure::Declined(decline) => decline.clone(),
@@ -86,9 +87,12 @@ async fn approved(
 ) -> Result<(Unit, Answer), ApiError> {
     let mut charge = charge.clone();
     charge.status = ChargeStatus::Succeeded;
-    settle(&mut charge);
+    settled(&mut charge);
     charge.acquirer_id = Some(approval.acquirer_id.clone());
     charge.acquirer_reference.clone_from(&approval.acquirer_reference);
+    if let Some(said) = &approval.three_d_secure {
+        charge.authentication.get_or_insert_default().three_d_secure = Some(said.clone());
+    }
     let review = (charge.risk.decision == "review").then(|| Review {
         book_id: charge.book_id,
         id: id::new(id::prefix::REVIEW),
@@ -161,7 +165,7 @@ async fn unknown(call: &Call, payment: &Payment, charge: &Charge) -> Result<(Uni
 pub(super) fn declined(payment: &Payment, charge: &Charge, decline: &Decline) -> Result<(Payment, Charge), ApiError> {
     let mut charge = charge.clone();
     charge.status = ChargeStatus::Failed;
-    settle(&mut charge);
+    settled(&mut charge);
     charge.failure_code = Some(decline.code.clone());
     charge.decline_code.clone_from(&decline.decline_code);
     charge.failure_message = Some(decline.message.clone());
@@ -206,176 +210,34 @@ pub(super) fn decline_answer(
     (Answer::refusal(&error), events)
 }
 
-/// Writes what came of a capture.
-pub async fn settle_capture(
-    call: &Call,
-    mut payment: Payment,
-    mut charge: Charge,
-    outcome: Result<(), Failure>,
-    asker: Asker,
-) -> Result<Answer, ApiError> {
-    for _ in 0..RETRIES {
-        if payment.operation != Some(Operation::Capture) {
-            return settled_answer(call, &payment, asker).await;
-        }
-        let amount = payment.operation_amount.unwrap_or_default();
-        let (unit, answer) = match &outcome {
-            Ok(()) => {
-                let mut next = state::apply(&payment, &Fact::Captured { amount })?;
-                let books = books(call, &payment, &charge.connector)?;
-                let mut captured = charge.clone();
-                settle(&mut captured);
-                let (row, journals) = capture_entries(call, &books, &mut captured, amount)?;
-                let unit = Unit::new(call.book_id())
-                    .update(&mut next)
-                    .update(&mut captured)
-                    .insert(&row)
-                    .journals(journals);
-                let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&captured, &next));
-                let unit = unit.insert(&call.event("charge.captured", &attempt));
-                let unit = unit.insert(&call.event("payment_intent.succeeded", &intent));
-                let (unit, review) = review::settle(call, unit, &next, &captured, true).await?;
-                let mut known = vec![attempt, wire::balance_transaction(&row, call.at)];
-                known.extend(review);
-                (unit, answer_with(call, intent, &known).await?)
-            }
-            // The intent stands and stays visible; the sweep asks and finishes it.
-            Err(Failure::Unknown(reason)) => {
-                tracing::warn!(payment = payment.id, reason, "outcome of capture unknown");
-                let mut charge = charge.clone();
-                ask_again(call, &mut charge);
-                (
-                    Unit::new(call.book_id()).update(&mut charge),
-                    answer(call, &payment, &[]).await?,
-                )
-            }
-            Err(failure) => {
-                let mut next = state::apply(&payment, &Fact::CaptureRefused)?;
-                let mut charge = charge.clone();
-                wait_for_capture(call, &mut charge);
-                let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
-                (unit, Answer::refusal(&operation_refused("captured", failure)))
-            }
-        };
-        match finish(call, unit, &charge, &payment, &answer, asker).await {
-            Err(Refused::Conflict { .. } | Refused::KeyTaken) => {
-                payment = load(call, &payment.id).await?;
-                charge = load_charge(call, &charge.id).await?;
-            }
-            done => return done.map(|()| answer).map_err(ApiError::from),
-        }
-    }
-    Err(Refused::conflict().into())
-}
-
-/// Writes what came of a void.
-pub async fn settle_void(
-    call: &Call,
-    mut payment: Payment,
-    mut charge: Charge,
-    outcome: Result<(), Failure>,
-    asker: Asker,
-) -> Result<Answer, ApiError> {
-    for _ in 0..RETRIES {
-        if payment.operation != Some(Operation::Void) {
-            return settled_answer(call, &payment, asker).await;
-        }
-        let (unit, answer) = match &outcome {
-            Ok(()) => {
-                let mut next = state::apply(
-                    &payment,
-                    &Fact::Voided {
-                        at: call.app.clock.now(),
-                    },
-                )?;
-                let mut voided = charge.clone();
-                voided.status = ChargeStatus::Voided;
-                settle(&mut voided);
-                let mut unit = Unit::new(call.book_id());
-                if let Some(hold) = charge.hold_id {
-                    let books = books(call, &payment, &charge.connector)?;
-                    unit = unit.journals([books.voided(&charge, hold, charge.amount).map_err(Refused::Ledger)?]);
-                }
-                let unit = unit.update(&mut next).update(&mut voided);
-                let intent = wire::payment_intent(&next);
-                let unit = unit.insert(&call.event("payment_intent.canceled", &intent));
-                let (unit, review) = review::settle(call, unit, &next, &voided, false).await?;
-                let mut known = vec![wire::charge(&voided, &next)];
-                known.extend(review);
-                (unit, answer_with(call, intent, &known).await?)
-            }
-            Err(Failure::Unknown(cause)) => {
-                tracing::warn!(payment = payment.id, cause, "outcome of void unknown");
-                let mut charge = charge.clone();
-                ask_again(call, &mut charge);
-                (
-                    Unit::new(call.book_id()).update(&mut charge),
-                    answer(call, &payment, &[]).await?,
-                )
-            }
-            Err(failure) => {
-                let mut next = state::apply(&payment, &Fact::VoidRefused)?;
-                let mut charge = charge.clone();
-                wait_for_capture(call, &mut charge);
-                let unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
-                (unit, Answer::refusal(&operation_refused("canceled", failure)))
-            }
-        };
-        match finish(call, unit, &charge, &payment, &answer, asker).await {
-            Err(Refused::Conflict { .. } | Refused::KeyTaken) => {
-                payment = load(call, &payment.id).await?;
-                charge = load_charge(call, &charge.id).await?;
-            }
-            done => return done.map(|()| answer).map_err(ApiError::from),
-        }
-    }
-    Err(Refused::conflict().into())
-}
-
-/// Commits the end of a capture or void, with the answer of the request that began it.
-async fn finish(
-    call: &Call,
-    unit: Unit,
-    charge: &Charge,
-    payment: &Payment,
-    answer: &Answer,
-    asker: Asker,
-) -> Result<(), Refused> {
-    let unit = match owed(call, charge, asker) {
-        Some(request) => unit.answer(&request.answered(call.subject.as_deref().unwrap_or(&payment.id), answer)),
-        None => unit,
-    };
-    call.app.commit(unit).await
-}
-
 /// The outcome is known and told: the sweep has nothing more to ask, nobody waits.
-fn settle(charge: &mut Charge) {
+pub(super) fn settled(charge: &mut Charge) {
     charge.check_at = None;
     charge.request_key = None;
 }
 
 /// When the authorization of a charge lapses: the networks count from when it was asked for.
-pub(in crate::payment) fn lapses_at(charge: &Charge) -> Timestamp {
+pub(super) fn lapses_at(charge: &Charge) -> Timestamp {
     charge.created_at + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS)
 }
 
 /// The authorization stands as before; the sweep comes when it lapses, or soon when it has.
-fn wait_for_capture(call: &Call, charge: &mut Charge) {
-    settle(charge);
+pub(super) fn wait_for_capture(call: &Call, charge: &mut Charge) {
+    settled(charge);
     let soon = call.app.clock.now() + sweep::backoff(charge.swept);
     charge.check_at = Some(lapses_at(charge).max(soon));
     charge.swept = charge.swept.saturating_add(1);
 }
 
 /// The outcome is not known; the caller was told so, and the sweep asks.
-fn ask_again(call: &Call, charge: &mut Charge) {
+pub(super) fn ask_again(call: &Call, charge: &mut Charge) {
     charge.request_key = None;
     charge.check_at = Some(call.app.clock.now() + sweep::backoff(charge.swept));
     charge.swept = charge.swept.saturating_add(1);
 }
 
 /// The journals of a capture and the merchant's line about it; the charge is marked as captured.
-fn capture_entries(
+pub(super) fn capture_entries(
     call: &Call,
     books: &Books<'_>,
     charge: &mut Charge,
@@ -407,7 +269,7 @@ fn capture_entries(
 }
 
 /// The request that waits for this charge's outcome, if its answer has not been stored yet.
-fn owed(call: &Call, charge: &Charge, asker: Asker) -> Option<Request> {
+pub(super) fn owed(call: &Call, charge: &Charge, asker: Asker) -> Option<Request> {
     match asker {
         Asker::Caller => call.request(None, None),
         Asker::Sweep => charge
@@ -417,7 +279,7 @@ fn owed(call: &Call, charge: &Charge, asker: Asker) -> Option<Request> {
 }
 
 /// Someone else has settled it: the caller gets the answer that was stored for it, the sweep nothing more to do.
-async fn settled_answer(call: &Call, payment: &Payment, asker: Asker) -> Result<Answer, ApiError> {
+pub(super) async fn settled_answer(call: &Call, payment: &Payment, asker: Asker) -> Result<Answer, ApiError> {
     if asker == Asker::Caller
         && let Some(stored) = crate::api::idempotency::stored(call).await?
     {
@@ -458,7 +320,7 @@ pub(in crate::payment) async fn watch_late(
         );
     }
     match reversed {
-        Ok(()) => settle(&mut charge),
+        Ok(()) => settled(&mut charge),
         Err(_) => ask_again(call, &mut charge),
     }
     match call.app.commit(Unit::new(call.book_id()).update(&mut charge)).await {
@@ -481,24 +343,5 @@ fn unreachable_acquirer() -> Decline {
         message: "An error occurred while processing your card. Nothing was charged. Try again in a little bit.".into(),
         acquirer_id: None,
         acquirer_reference: None,
-    }
-}
-
-fn operation_refused(what: &str, failure: &Failure) -> ApiError {
-    match failure {
-        Failure::Declined(decline) => ApiError::invalid(
-            &decline.code,
-            "",
-            format!("This payment could not be {what}: {}", decline.message),
-        ),
-        _ => {
-            let mut error = ApiError::busy();
-            error.message = format!(
-                "The acquirer cannot be reached; the payment was not {what}. Try again with a new Idempotency-Key."
-            );
-            error.retry_after = None;
-            error.should_retry = Some(false);
-            error
-        }
     }
 }

@@ -78,6 +78,7 @@ fn facts() -> Vec<Fact> {
             amount: Some(900),
             ..Amendment::default()
         }),
+        Fact::ActionRequired { next_action: json!({}) },
     ]
 }
 
@@ -96,13 +97,19 @@ fn each_state_accepts_its_facts_and_no_other() {
         ),
         (
             "requires_action",
-            Payment {
-                status: Status::RequiresAction,
-                ..payment()
-            },
-            &[11],
+            after(&[started(), Fact::ActionRequired { next_action: json!({}) }]),
+            &[1, 2, 3, 8],
         ),
-        ("processing", after(&[started()]), &[1, 2, 3, 4]),
+        (
+            "requires_action, being taken back",
+            after(&[
+                started(),
+                Fact::ActionRequired { next_action: json!({}) },
+                Fact::VoidStarted { reason: None },
+            ]),
+            &[9, 10],
+        ),
+        ("processing", after(&[started()]), &[1, 2, 3, 4, 17]),
         ("requires_capture", after(&[started(), approved(false)]), &[5, 8]),
         (
             "capturing",
@@ -207,6 +214,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         any::<bool>().prop_map(approved),
         Just(Fact::Declined { error: json!({}) }),
         Just(Fact::OutcomeUnknown),
+        Just(Fact::ActionRequired { next_action: json!({}) }),
         amount.clone().prop_map(|amount| Fact::CaptureStarted { amount }),
         amount.clone().prop_map(|amount| Fact::Captured { amount }),
         Just(Fact::CaptureRefused),
@@ -236,6 +244,7 @@ proptest! {
             prop_assert!(next.double_credit_risk == (next.amount_refunded + next.amount_disputed > next.amount_received));
             prop_assert_eq!(next.operation.is_some(), next.operation_amount.is_some());
             prop_assert!(next.status != Status::Canceled || next.amount_received == 0);
+            prop_assert_eq!(next.status == Status::RequiresAction, next.details.next_action.is_some());
             // money that was taken is never forgotten
             prop_assert!(next.amount_received >= p.amount_received);
             p = next;
