@@ -3,21 +3,21 @@
 //! Caches hold only what never changes or is re-read within seconds; the database is the truth. It must never keep money
 //! in memory.
 
+use crate::account;
+pub use crate::account::Merchant;
 use crate::api::error::ApiError;
 use crate::clock::Clock;
 use crate::commit::{Committer, Refused, Unit};
 use crate::connector::{Connector, Registry};
-use crate::payment::accounting::{self, Books};
+use crate::payment::accounting::Books;
 use crate::payment::rows::Payment;
 use crate::vault::Vault;
 use deadpool_postgres::Pool;
 use jiff::{SignedDuration, Timestamp};
 use ledger::{AccountName, BookId, Chart, Currency};
-use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
-use tokio_postgres::types::Type;
 
 /// How long a merchant's row may be served from memory: a suspension takes effect within this.
 const MERCHANT_FRESH: SignedDuration = SignedDuration::from_secs(2);
@@ -55,6 +55,8 @@ pub struct Settings {
     pub sweep_lease: SignedDuration,
     /// how often the sweep looks for due work
     pub sweep_every: Duration,
+    /// how often accounts are looked through for what is due
+    pub accounts_every: Duration,
     /// from capture until the money counts as available
     pub settlement_delay: SignedDuration,
     /// scheme and host where payers' browsers reach this API; without it acquirers send them to the merchant themselves
@@ -70,6 +72,7 @@ impl Default for Settings {
             not_received_after: SignedDuration::from_mins(3),
             sweep_lease: SignedDuration::from_secs(60),
             sweep_every: Duration::from_secs(1),
+            accounts_every: Duration::from_secs(60),
             settlement_delay: SignedDuration::from_hours(48),
             payers_base_url: None,
             test_mode: false,
@@ -84,6 +87,7 @@ impl Settings {
             sweep_after: SignedDuration::from_secs(15),
             not_received_after: SignedDuration::from_secs(20),
             sweep_lease: SignedDuration::from_secs(15),
+            accounts_every: Duration::from_secs(1),
             test_mode: true,
             ..Self::default()
         }
@@ -128,44 +132,6 @@ pub struct App {
 enum MerchantKey {
     Book(i64),
     Id(String),
-}
-
-/// `gateway.merchant`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[allow(missing_docs)]
-pub struct Merchant {
-    pub book_id: i64,
-    pub id: String,
-    pub name: String,
-    pub status: String,
-    pub country: String,
-    pub default_currency: String,
-    pub fee_bps: i32,
-    pub fee_fixed: i64,
-    pub created_at: Timestamp,
-}
-
-impl Merchant {
-    /// Only active merchants take payments (seed of the rule: consumer law on platform operators).
-    pub fn may_charge(&self) -> Result<(), ApiError> {
-        if self.status == "active" {
-            return Ok(());
-        }
-        Err(ApiError::forbidden(
-            "merchant_not_active",
-            format!("The account {} is {} and cannot take payments.", self.id, self.status),
-        ))
-    }
-
-    /// The platform's fee on a capture. The fixed part is in the default currency and applies to it alone.
-    pub fn fee(&self, amount: i64, currency: &str) -> i64 {
-        let fixed = if currency == self.default_currency {
-            self.fee_fixed
-        } else {
-            0
-        };
-        accounting::fee(amount, self.fee_bps, fixed)
-    }
 }
 
 impl App {
@@ -231,30 +197,25 @@ impl App {
             return Ok(Some(merchant.clone()));
         }
         let client = self.reads.get().await?;
-        let rows = match &key {
-            MerchantKey::Book(book) => {
-                client
-                    .query_typed(
-                        "SELECT row_to_json(t)::text FROM gateway.merchant t WHERE book_id = $1",
-                        &[(book, Type::INT8)],
-                    )
-                    .await?
-            }
-            MerchantKey::Id(id) => {
-                client
-                    .query_typed(
-                        "SELECT row_to_json(t)::text FROM gateway.merchant t WHERE id = $1",
-                        &[(id, Type::TEXT)],
-                    )
-                    .await?
-            }
+        let found = match &key {
+            MerchantKey::Book(book) => account::store::by_book(&**client, *book).await?,
+            MerchantKey::Id(id) => account::store::by_id(&**client, id).await?,
         };
-        let Some(row) = rows.first() else { return Ok(None) };
-        let merchant: Arc<Merchant> = Arc::new(crate::payment::store::row(row)?);
+        let Some(merchant) = found.map(Arc::new) else {
+            return Ok(None);
+        };
         if let Ok(mut known) = self.merchants.write() {
             known.insert(key, (now, merchant.clone()));
         }
         Ok(Some(merchant))
+    }
+
+    /// What this process remembers of the merchant is read again at its next use; other processes within [`MERCHANT_FRESH`].
+    pub fn forget_merchant(&self, merchant: &Merchant) {
+        if let Ok(mut known) = self.merchants.write() {
+            known.remove(&MerchantKey::Book(merchant.book_id));
+            known.remove(&MerchantKey::Id(merchant.id.clone()));
+        }
     }
 
     /// Opens the accounts that a payment can touch, once per book, currency and acquirer in this process's life.

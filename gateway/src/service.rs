@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{api, auth, callback, egress, payment, risk, seal, wire};
+use crate::{account, api, auth, callback, egress, payment, risk, seal, wire};
 use anyhow::Context;
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -196,6 +196,9 @@ impl Service {
             .push(tokio::spawn(months(service.app.clone(), stopped.clone())));
         service
             .work
+            .push(tokio::spawn(accounts(service.app.clone(), stopped.clone())));
+        service
+            .work
             .push(tokio::spawn(refresh_vault(service.app.vault.clone(), stopped.clone())));
         service.work.push(tokio::spawn(auth::upkeep::run(
             service.app.clone(),
@@ -237,6 +240,19 @@ impl Service {
 async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone: that is the end too.
     let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// What time brings to accounts.
+async fn accounts(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = account::job::round(&app).await {
+            tracing::warn!(error = error.message, "lapsed accounts cannot be read; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(app.settings.accounts_every) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
 }
 
 async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {

@@ -119,6 +119,7 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
         "payment_id", "payment_method_id", "risk"]),
     ("customer", &["book_id", "created_at", "id"]),
     ("dispute", &["acquirer_id", "book_id", "charge_id", "connector", "created_at", "currency", "id", "network_reason_code", "payment_id", "reason"]),
+    ("merchant", &["book_id", "country", "created_at", "fee_bps", "fee_fixed", "id"]),
     ("payment", &["book_id", "created_at", "id"]),
     ("payment_method", &["bin", "book_id", "brand", "country", "created_at", "fingerprint", "funding", "id", "last4", "test_token",
         "vault_id"]),
@@ -193,7 +194,10 @@ async fn every_route_is_behind_a_key_with_its_scope() {
         assert_eq!(browser.status, 403, "{what} with a publishable key: {browser}");
         for scope in Scope::ALL {
             let answer = request().key(&key(scope)).send().await;
-            if scope == route.scope {
+            if scope == route.scope && route.platform {
+                assert_eq!(answer.text("/error/code"), "platform_key_required", "{what}: {answer}");
+                assert_eq!(answer.status, 403, "{what}: {answer}");
+            } else if scope == route.scope {
                 assert!(
                     ![401, 403].contains(&answer.status) && answer.status < 500,
                     "{what} with its scope: {answer}"

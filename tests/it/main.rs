@@ -1,6 +1,7 @@
 //! The whole service under test: the real program, PostgreSQL, simulator and SDKs. One binary, so that one instance serves
 //! every test that leaves others in peace.
 
+mod accounts;
 mod app;
 mod attacks;
 mod bad_input;

@@ -24,16 +24,19 @@ pub trait Right: Send + Sync + 'static {
     const SCOPE: Scope;
     /// reading or changing
     const ACCESS: Access;
+    /// only a platform's key has it
+    const PLATFORM: bool = false;
 }
 
 macro_rules! rights {
-    ($($name:ident = $scope:ident $access:ident),+ $(,)?) => {$(
-        #[doc = concat!("`", stringify!($scope), "`, ", stringify!($access), ".")]
+    ($($name:ident = $scope:ident $access:ident $($platform:literal)?),+ $(,)?) => {$(
+        #[doc = concat!("`", stringify!($scope), "`, ", stringify!($access), $(", of a key of the ", $platform,)? ".")]
         #[derive(Debug)]
         pub struct $name;
         impl Right for $name {
             const SCOPE: Scope = Scope::$scope;
             const ACCESS: Access = Access::$access;
+            $(const PLATFORM: bool = !$platform.is_empty();)?
         }
     )+};
 }
@@ -44,6 +47,7 @@ rights! {
     RiskRead = Risk Read, RiskWrite = Risk Write,
     FinanceRead = Finance Read, FinanceWrite = Finance Write,
     AdminRead = Admin Read, AdminWrite = Admin Write,
+    PlatformAdminRead = Admin Read "platform", PlatformAdminWrite = Admin Write "platform",
 }
 
 /// An authorised call and its parameters.
@@ -54,6 +58,10 @@ pub struct In<R: Right> {
     pub params: Params,
     /// the key is a platform's
     pub platform: bool,
+    /// the key that asks
+    pub key_id: Arc<str>,
+    /// the account that this key belongs to, for whomever it acts
+    pub key_account: String,
     _running: Running,
     right: PhantomData<R>,
 }
@@ -71,7 +79,7 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
             .await
             .map_err(|_| ApiError::invalid("invalid_request_body", "", "The body broke off."))?;
         let Admitted { principal, running } = auth::authenticate(app, &parts, &body).await?;
-        principal.may(R::SCOPE, R::ACCESS).inspect_err(|_| {
+        principal.may(R::SCOPE, R::ACCESS, R::PLATFORM).inspect_err(|_| {
             auth::record(
                 app,
                 &parts.extensions,
@@ -109,6 +117,8 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
         let expand = params.expand()?;
         Ok(Self {
             platform: principal.platform,
+            key_id: principal.key_id,
+            key_account: principal.key_account,
             call: Call::new(app.clone(), principal.merchant, request_id, key, expand),
             params,
             _running: running,

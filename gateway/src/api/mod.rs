@@ -55,6 +55,8 @@ pub struct Route {
     pub name: &'static str,
     /// what it takes and gives
     pub describe: fn() -> reference::Operation,
+    /// only a platform's key may
+    pub platform: bool,
 }
 
 macro_rules! routes {
@@ -63,6 +65,7 @@ macro_rules! routes {
         pub const ROUTES: &[Route] = &[$(Route {
             method: stringify!($method), path: $path, scope: <$right as Right>::SCOPE, access: <$right as Right>::ACCESS,
             name: concat!(stringify!($resource), ".", stringify!($handler)), describe: reference::$resource::$handler,
+            platform: <$right as Right>::PLATFORM,
         }),+];
 
         fn table() -> Router<Arc<App>> {
@@ -126,7 +129,19 @@ routes! {
     GET    "/v1/balance_transactions"             FinanceRead   => balance::index_transactions,
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
     GET    "/v1/account"                          AdminRead     => accounts::own,
+    POST   "/v1/accounts"                         PlatformAdminWrite => accounts::create,
+    GET    "/v1/accounts"                         PlatformAdminRead  => accounts::index,
     GET    "/v1/accounts/{id}"                    AdminRead     => accounts::retrieve,
+    POST   "/v1/accounts/{id}"                    AdminWrite    => accounts::update,
+    POST   "/v1/accounts/{id}/submit"             AdminWrite    => accounts::submit,
+    POST   "/v1/accounts/{id}/review"             PlatformAdminWrite => accounts::review,
+    POST   "/v1/accounts/{id}/send_back"          PlatformAdminWrite => accounts::send_back,
+    POST   "/v1/accounts/{id}/approve"            PlatformAdminWrite => accounts::approve,
+    POST   "/v1/accounts/{id}/restrict"           PlatformAdminWrite => accounts::restrict,
+    POST   "/v1/accounts/{id}/suspend"            PlatformAdminWrite => accounts::suspend,
+    POST   "/v1/accounts/{id}/reinstate"          PlatformAdminWrite => accounts::reinstate,
+    POST   "/v1/accounts/{id}/offboard"           PlatformAdminWrite => accounts::offboard,
+    POST   "/v1/accounts/{id}/payouts"            PlatformAdminWrite => accounts::payouts,
     GET    "/v1/disputes"                         DisputesRead  => disputes::index,
     GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
     POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,

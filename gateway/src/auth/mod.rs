@@ -75,6 +75,8 @@ pub enum Access {
 pub struct Principal {
     /// `key_..`, for logs and audit
     pub key_id: Arc<str>,
+    /// the account that the key belongs to
+    pub key_account: String,
     /// the merchant it acts for
     pub merchant: Arc<Merchant>,
     /// a platform's key: it may look at every merchant
@@ -91,8 +93,8 @@ enum Kind {
 }
 
 impl Principal {
-    /// Refuses unless the key has this right. Writing implies reading.
-    pub fn may(&self, scope: Scope, access: Access) -> Result<(), ApiError> {
+    /// Refuses unless the key has this right. Writing implies reading; some rights only a platform's key has.
+    pub fn may(&self, scope: Scope, access: Access, platform: bool) -> Result<(), ApiError> {
         let allowed = match self.kind {
             Kind::Secret => true,
             Kind::Publishable => false,
@@ -102,6 +104,12 @@ impl Principal {
                 })
             }),
         };
+        if allowed && platform && !self.platform {
+            return Err(ApiError::forbidden(
+                "platform_key_required",
+                "This API call is made with a key of the platform.",
+            ));
+        }
         if allowed {
             return Ok(());
         }
@@ -157,7 +165,7 @@ pub async fn authenticate(app: &App, head: &Parts, body: &[u8]) -> Result<Admitt
         .limit
         .admit()
         .map_err(|error| gate.refused(security::Kind::Throttled, Some(&key), error))?;
-    let merchant = gate.merchant(&key, &text).await?;
+    let (key_account, merchant) = gate.merchant(&key, &text).await?;
     if let Some(nonce) = nonce
         && !nonce::record(app, &nonce).await?
     {
@@ -171,6 +179,7 @@ pub async fn authenticate(app: &App, head: &Parts, body: &[u8]) -> Result<Admitt
     Ok(Admitted {
         principal: Principal {
             key_id: key.id.clone(),
+            key_account,
             merchant,
             platform: key.platform,
             kind: key.kind,
@@ -267,14 +276,15 @@ impl<'a> Gate<'a> {
         }
     }
 
-    async fn merchant(&self, key: &StoredKey, text: &str) -> Result<Arc<Merchant>, ApiError> {
+    /// The account that the key belongs to, and the merchant it acts for.
+    async fn merchant(&self, key: &StoredKey, text: &str) -> Result<(String, Arc<Merchant>), ApiError> {
         let own = self.app.merchant_by_book(key.book_id).await?;
         let Some(account) = self.head.headers.get("stripe-account") else {
-            return Ok(own);
+            return Ok((own.id.clone(), own));
         };
         let account = account.to_str().unwrap_or_default();
         match self.app.merchant_by_id(account).await? {
-            Some(merchant) if key.platform || merchant.book_id == own.book_id => Ok(merchant),
+            Some(merchant) if key.platform || merchant.book_id == own.book_id => Ok((own.id.clone(), merchant)),
             // whether the account exists is nobody else's business
             _ => {
                 let error = ApiError::forbidden(

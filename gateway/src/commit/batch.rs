@@ -146,7 +146,7 @@ fn twice_in_batch(units: &[Unit]) -> Vec<Option<Refused>> {
             if unit
                 .rows
                 .iter()
-                .any(|row| rows.contains(&(unit.book_id, row.table, row.id.as_str())))
+                .any(|row| rows.contains(&(row.book_id, row.table, row.id.as_str())))
             {
                 return Some(Refused::conflict());
             }
@@ -156,7 +156,7 @@ fn twice_in_batch(units: &[Unit]) -> Vec<Option<Refused>> {
                     .chain(&unit.answer)
                     .map(|keyed| (unit.book_id, keyed.key)),
             );
-            rows.extend(unit.rows.iter().map(|row| (unit.book_id, row.table, row.id.as_str())));
+            rows.extend(unit.rows.iter().map(|row| (row.book_id, row.table, row.id.as_str())));
             None
         })
         .collect()
@@ -267,7 +267,7 @@ fn refuse_by_rows(units: &[Unit], answers: &mut [Option<Refused>], rows: &str) {
             .into_iter()
             .any(|k| refused.contains(format!("request {} {}", unit.book_id, hex::encode(k.key.0)).as_str()));
         let conflict = unit.rows.iter().any(|row| {
-            refused.contains(format!("{} {} {}", super::table_name(row.table), unit.book_id, row.id).as_str())
+            refused.contains(format!("{} {} {}", super::table_name(row.table), row.book_id, row.id).as_str())
         });
         if key_taken {
             *answer = Some(Refused::KeyTaken);

@@ -31,6 +31,7 @@ pub trait Versioned: Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Table {
+    Merchant,
     Customer,
     PaymentMethod,
     Payment,
@@ -53,6 +54,8 @@ pub(crate) struct Shape {
 /// Every table a unit may write besides `request` (idempotency), in the order they are written.
 #[rustfmt::skip]
 pub(crate) const TABLES: &[Shape] = &[
+    Shape { table: Table::Merchant, name: "merchant", mutable: &["version", "name", "status", "status_reason", "default_currency", "submitted_by",
+        "decided_by", "offboarding_by", "reverify_at", "payouts_paused", "details"] },
     Shape { table: Table::Customer, name: "customer", mutable: &["version", "deleted", "details"] },
     Shape { table: Table::PaymentMethod, name: "payment_method", mutable: &["version", "customer_id", "exp_month", "exp_year", "details"] },
     Shape { table: Table::Payment, name: "payment", mutable: &["version", "status", "operation", "operation_amount", "amount", "currency",

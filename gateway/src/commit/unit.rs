@@ -100,6 +100,8 @@ pub(super) struct Keyed {
 #[derive(Debug)]
 pub(super) struct Write {
     pub table: Table,
+    /// the row's own: a unit may also write what belongs to another book than its request
+    pub book_id: i64,
     pub new: bool,
     pub id: String,
     pub json: String,
@@ -143,6 +145,7 @@ impl Unit {
     pub fn insert<R: Row>(mut self, row: &R) -> Self {
         self.rows.push(Write {
             table: R::TABLE,
+            book_id: row.book_id(),
             new: true,
             id: row.id().to_owned(),
             json: json(row),
@@ -157,6 +160,7 @@ impl Unit {
         *row.version_mut() += 1;
         self.rows.push(Write {
             table: R::TABLE,
+            book_id: row.book_id(),
             new: false,
             id: row.id().to_owned(),
             json: json(row),

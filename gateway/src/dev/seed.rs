@@ -71,14 +71,16 @@ const ROLES: [&str; 8] = [
 pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyhow::Result<Seeded> {
     let now = jiff::Timestamp::now();
     ledger::open_book(owner, "platform", "Platform").await?;
+    let reverify_at = now + jiff::SignedDuration::from_hours(24 * 365);
     let mut books = Vec::new();
     for (account, name) in MERCHANTS {
         let book = ledger::open_book(owner, account, name).await?;
         owner
             .execute(
-                "INSERT INTO gateway.merchant (book_id, id, name, status, country, default_currency, fee_bps, fee_fixed, created_at)
-                 VALUES ($1, $2, $3, 'active', 'US', 'usd', 290, 30, $4) ON CONFLICT DO NOTHING",
-                &[&book.0, &account, &name, &now],
+                "INSERT INTO gateway.merchant (book_id, id, name, status, country, default_currency, fee_bps, fee_fixed, created_at,
+                    reverify_at, details)
+                 VALUES ($1, $2, $3, 'active', 'US', 'usd', 290, 30, $4, $5, $6) ON CONFLICT DO NOTHING",
+                &[&book.0, &account, &name, &now, &reverify_at, &on_file(name)],
             )
             .await?;
         books.push(book.0);
@@ -123,6 +125,19 @@ pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyho
             .collect(),
         webhook_secret: format!("whsec_{}", hex::encode(rand::random::<[u8; 24]>())),
         console_users: console_users(owner, now).await?,
+    })
+}
+
+/// What an examined merchant has on file.
+fn on_file(name: &str) -> serde_json::Value {
+    let mailbox = format!("help@{}.example", name.to_lowercase().replace(' ', ""));
+    serde_json::json!({
+        "company": {
+            "name": format!("{name} LLC"), "registration_number": "DE-7654321", "registration_authority": "State of Delaware",
+            "address": {"line1": "1 Harbour Way", "city": "Portland", "state": "ME", "postal_code": "04101", "country": "US"},
+        },
+        "business_profile": {"mcc": "5942", "support_email": mailbox},
+        "return_policy": {"version": 1, "window_days": 30, "contact": mailbox, "address": "1 Harbour Way, Portland ME 04101"},
     })
 }
 

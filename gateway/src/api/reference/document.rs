@@ -50,7 +50,10 @@ fn operation(route: &Route) -> Value {
     let right = right(route);
     let about = [
         described.about,
-        &format!("Needs a secret key, or a restricted one with `{right}`."),
+        &format!(
+            "Needs a secret key{}, or a restricted one with `{right}`.",
+            if route.platform { " of the platform" } else { "" }
+        ),
     ]
     .join("\n\n")
     .trim()

@@ -24,6 +24,7 @@ pub async fn capture(
     amount: Option<i64>,
     metadata: Option<BTreeMap<String, Option<String>>>,
 ) -> Result<Answer, ApiError> {
+    call.merchant.may_charge()?;
     let fact = |payment: &Payment| Fact::CaptureStarted {
         amount: amount.unwrap_or(payment.amount_capturable),
     };
