@@ -37,6 +37,11 @@ pub trait Batch: Send + Sync + 'static {
     type Unit: Send + 'static;
     /// What the caller learns once it is.
     type Answer: Send + 'static;
+    /// What is prepared once on each connection.
+    type Statements: Send + Sync;
+
+    /// Prepares a new connection. Must not fail for what only a unit can be blamed for: a writer tries until it succeeds.
+    fn prepare(&self, client: &Client) -> impl Future<Output = Result<Self::Statements, tokio_postgres::Error>> + Send;
 
     /// Writes all units through `tx`, which is inside an open transaction, and gives one answer per unit, in order. The
     /// committer itself begins, commits and rolls back; answers reach callers only after the commit. A unit that is
@@ -45,17 +50,28 @@ pub trait Batch: Send + Sync + 'static {
     fn commit(
         &self,
         tx: &Client,
+        statements: &Self::Statements,
         units: &mut [Self::Unit],
         pass: Pass,
     ) -> impl Future<Output = Result<Vec<Self::Answer>, Failure>> + Send;
 
-    /// Whether `commit` in this pass sends all its statements before it first waits and needs no answer of theirs to
-    /// decide that the transaction may commit (a refused statement aborts it anyway). BEGIN, the statements and COMMIT
-    /// then travel together: one round trip for the whole transaction.
-    fn one_flight(&self, pass: Pass) -> bool {
-        let _ = pass;
-        false
+    /// How `commit` will talk to the database for these units in this pass.
+    fn flight(&self, units: &[Self::Unit], pass: Pass) -> Flight {
+        let _ = (units, pass);
+        Flight::InSteps
     }
+}
+
+/// How a pass talks to the database, and so how its transaction is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flight {
+    /// It waits for answers: BEGIN, its statements, COMMIT.
+    InSteps,
+    /// It sends all its statements before it first waits and needs no answer of theirs to decide that the transaction may
+    /// commit (a refused statement aborts it anyway). BEGIN, the statements and COMMIT travel together: one round trip.
+    Together,
+    /// It is exactly one statement, which is a transaction by itself: one round trip, and no BEGIN or COMMIT to work off.
+    Alone,
 }
 
 /// How much care `commit` is asked for.

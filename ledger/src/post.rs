@@ -1,7 +1,8 @@
 //! Posting: the only way by which money moves.
 //!
 //! [`post`] is optimistic and is **one statement, one round trip**, whatever the number of journals: it reads no balance
-//! first. The journals are inserted, the deltas of the counters are derived from the rows just inserted and applied
+//! first. A lone everyday journal has a function of its own, because what arrays cost to start would be most of its time;
+//! a writer [prepares](Statements) both.  The journals are inserted, the deltas of the counters are derived from the rows just inserted and applied
 //! with one UPDATE; a limit that would break is refused by a CHECK, which fails the whole call. [`admit()`] is the careful
 //! way for that rare case: **one round trip** (three pipelined statements), it locks what the journals touch and says
 //! which of them are refused; the caller then posts the rest.
@@ -22,12 +23,14 @@
 
 mod admit;
 mod batch;
+mod lone;
 
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{GenericClient, Statement};
 
 pub use admit::admit;
 pub use batch::LedgerBatch;
+pub use lone::Lone;
 
 use crate::journal::{HoldUse, Journal};
 use crate::{Refusal, receipt};
@@ -81,6 +84,40 @@ pub async fn post(client: &impl GenericClient, journals: &[&Journal]) -> Result<
         .await
         .map(drop)
         .map_err(PostError::from)
+}
+
+/// What [`post_with`] sends, prepared on one connection.
+#[derive(Clone, Debug)]
+pub struct Statements {
+    many: Statement,
+    one: Statement,
+}
+
+impl Statements {
+    /// Prepares them: two round trips, once per connection.
+    pub async fn prepare(client: &impl GenericClient) -> Result<Statements, tokio_postgres::Error> {
+        Ok(Statements {
+            many: client.prepare_typed(POST, &Arguments::TYPES).await?,
+            one: client.prepare_typed(lone::POST_ONE, &Lone::TYPES).await?,
+        })
+    }
+}
+
+/// [`post`] by what was prepared on this connection: nothing is parsed, and a lone journal takes the short way.
+pub async fn post_with(
+    client: &impl GenericClient,
+    statements: &Statements,
+    journals: &[&Journal],
+) -> Result<(), PostError> {
+    let posted = match journals {
+        [] => return Ok(()),
+        [journal] if let Some(lone) = Lone::of(journal) => client.execute(&statements.one, &lone.values()).await,
+        _ => {
+            let arguments = Arguments::new(journals.iter().copied());
+            client.execute(&statements.many, &arguments.values()).await
+        }
+    };
+    posted.map(drop).map_err(PostError::from)
 }
 
 impl Arguments {
@@ -140,27 +177,53 @@ impl Arguments {
         a
     }
 
-    /// Values with their types, in the order of `ledger.post`'s parameters.
-    pub fn typed(&self) -> [(&(dyn ToSql + Sync), Type); Arguments::COUNT] {
+    /// The types of `ledger.post`'s parameters.
+    pub const TYPES: [Type; Arguments::COUNT] = [
+        Type::INT8_ARRAY,
+        Type::UUID_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TIMESTAMPTZ_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::UUID_ARRAY,
+        Type::UUID_ARRAY,
+        Type::BYTEA_ARRAY,
+        Type::JSONB_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::UUID_ARRAY,
+        Type::TIMESTAMPTZ_ARRAY,
+        Type::BOOL_ARRAY,
+        Type::BOOL_ARRAY,
+        Type::BYTEA_ARRAY,
+    ];
+
+    /// The values of `ledger.post`'s parameters.
+    pub fn values(&self) -> [&(dyn ToSql + Sync); Arguments::COUNT] {
         [
-            (&self.book, Type::INT8_ARRAY),
-            (&self.journal, Type::UUID_ARRAY),
-            (&self.code, Type::TEXT_ARRAY),
-            (&self.effective, Type::TIMESTAMPTZ_ARRAY),
-            (&self.reference, Type::TEXT_ARRAY),
-            (&self.link, Type::UUID_ARRAY),
-            (&self.reverses, Type::UUID_ARRAY),
-            (&self.key, Type::BYTEA_ARRAY),
-            (&self.memo, Type::JSONB_ARRAY),
-            (&self.account, Type::TEXT_ARRAY),
-            (&self.kind, Type::TEXT_ARRAY),
-            (&self.amount, Type::TEXT_ARRAY),
-            (&self.hold, Type::UUID_ARRAY),
-            (&self.expires, Type::TIMESTAMPTZ_ARRAY),
-            (&self.closes, Type::BOOL_ARRAY),
-            (&self.value_date, Type::BOOL_ARRAY),
-            (&self.digest, Type::BYTEA_ARRAY),
+            &self.book,
+            &self.journal,
+            &self.code,
+            &self.effective,
+            &self.reference,
+            &self.link,
+            &self.reverses,
+            &self.key,
+            &self.memo,
+            &self.account,
+            &self.kind,
+            &self.amount,
+            &self.hold,
+            &self.expires,
+            &self.closes,
+            &self.value_date,
+            &self.digest,
         ]
+    }
+
+    /// Values with their types.
+    pub fn typed(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        self.values().into_iter().zip(Arguments::TYPES).collect()
     }
 }
 

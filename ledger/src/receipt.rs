@@ -21,9 +21,9 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient};
 use uuid::Uuid;
 
-use crate::group::{Batch, Failure, Pass};
+use crate::group::{Batch, Failure, Flight, Pass};
 use crate::journal::{HoldUse, Journal};
-use crate::post::{admit, post};
+use crate::post::{Statements, admit, post_with};
 use crate::{BookId, Refusal};
 
 /// What a booked journal left behind.
@@ -44,20 +44,35 @@ impl Batch for Once {
     type Unit = Vec<Journal>;
     type Answer = Result<Vec<Receipt>, Refusal>;
 
-    async fn commit(&self, tx: &Client, units: &mut [Vec<Journal>], pass: Pass) -> Result<Vec<Self::Answer>, Failure> {
+    type Statements = Statements;
+
+    async fn prepare(&self, client: &Client) -> Result<Statements, tokio_postgres::Error> {
+        Statements::prepare(client).await
+    }
+
+    async fn commit(
+        &self,
+        tx: &Client,
+        statements: &Statements,
+        units: &mut [Vec<Journal>],
+        pass: Pass,
+    ) -> Result<Vec<Self::Answer>, Failure> {
         let keyless = units.iter().flatten().any(|j| j.key().is_none());
         if pass == Pass::Optimistic && !keyless {
-            post(tx, &units.iter().flatten().collect::<Vec<_>>()).await?;
+            post_with(tx, statements, &units.iter().flatten().collect::<Vec<_>>()).await?;
             return Ok(units.iter().map(|unit| Ok(fresh(unit))).collect());
         }
         if pass == Pass::Optimistic {
             return Err(Failure::NeedsCare);
         }
-        carefully(tx, units).await
+        carefully(tx, statements, units).await
     }
 
-    fn one_flight(&self, _: Pass) -> bool {
-        false // a batch with a journal that has no key decides without a statement that fails
+    fn flight(&self, _: &[Vec<Journal>], pass: Pass) -> Flight {
+        match pass {
+            Pass::Optimistic => Flight::Alone, // or no statement at all, when a key is missing
+            Pass::Careful => Flight::InSteps,
+        }
     }
 }
 
@@ -123,7 +138,11 @@ pub async fn find(
     Ok(known.into_values().next())
 }
 
-async fn carefully(tx: &Client, units: &[Vec<Journal>]) -> Result<Vec<Result<Vec<Receipt>, Refusal>>, Failure> {
+async fn carefully(
+    tx: &Client,
+    statements: &Statements,
+    units: &[Vec<Journal>],
+) -> Result<Vec<Result<Vec<Receipt>, Refusal>>, Failure> {
     let keys: Vec<Key> = units.iter().flatten().filter_map(key).collect();
     let known = look_up(tx, &keys).await?;
     // The key before the state: what is known, malformed or used twice in this batch never reaches `admit`.
@@ -157,7 +176,7 @@ async fn carefully(tx: &Client, units: &[Vec<Journal>]) -> Result<Vec<Result<Vec
         }
         answers[i] = Some(verdict.map(|()| fresh(&units[i])));
     }
-    post(tx, &accepted).await?;
+    post_with(tx, statements, &accepted).await?;
     remember(tx, &refused).await?;
     Ok(twins(units, answers, &seen))
 }

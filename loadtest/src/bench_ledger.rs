@@ -7,6 +7,7 @@
 //!   sorted order, read, checked, then written.
 //! * **call**: one stored call per payment through the ledger's own write path.
 //! * **group N**: group commit with N writers.
+//! * **post N**: the journal alone, through a committer of the ledger with N writers: what one posting costs.
 //! * **insert**: no payment at all but the payment's row, inserted and committed: the floor under one caller's latency.
 //! * **peer**: the same payment in [another ledger](peer), when its SQL is given.
 //! * **sealed N**: the same while the seal follows it.
@@ -235,6 +236,7 @@ async fn one_run(
 
     match way {
         Way::Insert => {}
+        Way::Post(_) => proven(&mut observer).await?,
         Way::Peer => peer::audit(&observer, warm.len() + latencies.len()).await?,
         Way::Naive | Way::Call | Way::Group(_) | Way::Sealed(_) => prove(&mut observer).await?,
     }
@@ -252,10 +254,15 @@ async fn one_run(
 
 /// The books are right, and every payment has its journal.
 pub(crate) async fn prove(observer: &mut Client) -> anyhow::Result<()> {
-    let report = ledger::verify::verify(observer, |_| {}).await?;
-    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
+    proven(observer).await?;
     let unbooked: i64 = observer.query_one(UNBOOKED, &[]).await?.try_get(0)?;
     ensure!(unbooked == 0, "{unbooked} payments without their journal");
+    Ok(())
+}
+
+async fn proven(observer: &mut Client) -> anyhow::Result<()> {
+    let report = ledger::verify::verify(observer, |_| {}).await?;
+    ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
     Ok(())
 }
 
@@ -344,7 +351,9 @@ impl Scratch {
     fn template_of(&self, way: Way) -> String {
         match way {
             Way::Peer => self.peer(),
-            Way::Naive | Way::Call | Way::Group(_) | Way::Sealed(_) | Way::Insert => self.template.clone(),
+            Way::Naive | Way::Call | Way::Group(_) | Way::Sealed(_) | Way::Post(_) | Way::Insert => {
+                self.template.clone()
+            }
         }
     }
 

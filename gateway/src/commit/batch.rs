@@ -11,11 +11,11 @@
 use super::Refused;
 use super::table::{REFUSED, TABLES, Table};
 use super::unit::{Keyed, Unit, Write};
-use ledger::group::{Batch, Failure, Pass};
+use ledger::group::{Batch, Failure, Flight, Pass};
 use ledger::journal::Journal;
 use std::collections::{HashMap, HashSet};
-use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Statement};
 
 /// The gateway's batch.
 #[derive(Debug)]
@@ -42,16 +42,33 @@ impl Default for GatewayBatch {
 impl Batch for GatewayBatch {
     type Unit = Unit;
     type Answer = Result<(), Refused>;
+    type Statements = Statements;
 
-    async fn commit(&self, tx: &Client, units: &mut [Unit], pass: Pass) -> Result<Vec<Self::Answer>, Failure> {
+    async fn prepare(&self, client: &Client) -> Result<Statements, tokio_postgres::Error> {
+        let types: Vec<Type> = arguments(std::iter::empty()).iter().map(|a| a.parameter().1).collect();
+        Ok(Statements {
+            rows: client.prepare_typed(&self.sql, &types).await?,
+            money: ledger::post::Statements::prepare(client).await?,
+        })
+    }
+
+    async fn commit(
+        &self,
+        tx: &Client,
+        statements: &Statements,
+        units: &mut [Unit],
+        pass: Pass,
+    ) -> Result<Vec<Self::Answer>, Failure> {
         let mut answers: Vec<Option<Refused>> = twice_in_batch(units);
         if pass == Pass::Optimistic {
-            self.write(tx, units, &answers).await.map_err(Stop::into_failure)?;
+            self.write(tx, statements, units, &answers)
+                .await
+                .map_err(Stop::into_failure)?;
             return Ok(answers.into_iter().map(|refused| refused.map_or(Ok(()), Err)).collect());
         }
         while answers.iter().any(Option::is_none) {
             tx.batch_execute("SAVEPOINT attempt").await?;
-            match self.write(tx, units, &answers).await {
+            match self.write(tx, statements, units, &answers).await {
                 Ok(()) => break,
                 Err(Stop::Guards(rows)) => {
                     tx.batch_execute("ROLLBACK TO attempt").await?;
@@ -71,9 +88,22 @@ impl Batch for GatewayBatch {
         Ok(answers.into_iter().map(|refused| refused.map_or(Ok(()), Err)).collect())
     }
 
-    fn one_flight(&self, pass: Pass) -> bool {
-        pass == Pass::Optimistic
+    fn flight(&self, units: &[Unit], pass: Pass) -> Flight {
+        let has_rows = |unit: &Unit| unit.claim.is_some() || unit.answer.is_some() || !unit.rows.is_empty();
+        match (pass, units) {
+            (Pass::Careful, _) => Flight::InSteps,
+            // Rows or journals alone are one statement; nothing in a batch of one is refused before it is sent.
+            (Pass::Optimistic, [unit]) if has_rows(unit) == unit.journals.is_empty() => Flight::Alone,
+            (Pass::Optimistic, _) => Flight::Together,
+        }
     }
+}
+
+/// What is prepared on each writer's connection.
+#[derive(Debug)]
+pub struct Statements {
+    rows: Statement,
+    money: ledger::post::Statements,
 }
 
 /// Why a write stopped; the transaction, or the part since the savepoint, is aborted.
@@ -96,7 +126,13 @@ impl Stop {
 
 impl GatewayBatch {
     /// Writes every unit that has no refusal yet.
-    async fn write(&self, tx: &Client, units: &[Unit], answers: &[Option<Refused>]) -> Result<(), Stop> {
+    async fn write(
+        &self,
+        tx: &Client,
+        statements: &Statements,
+        units: &[Unit],
+        answers: &[Option<Refused>],
+    ) -> Result<(), Stop> {
         let live = || {
             units
                 .iter()
@@ -105,7 +141,7 @@ impl GatewayBatch {
                 .map(|(unit, _)| unit)
         };
         let arguments = arguments(live());
-        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = arguments.iter().map(Argument::parameter).collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|a| a.parameter().0).collect();
         let journals: Vec<&Journal> = live().flat_map(|unit| &unit.journals).collect();
         let rows = async {
             if arguments
@@ -114,7 +150,7 @@ impl GatewayBatch {
             {
                 return Ok(());
             }
-            tx.query_typed(&self.sql, &parameters)
+            tx.execute(&statements.rows, &parameters)
                 .await
                 .map(drop)
                 .map_err(|error| match error.as_db_error() {
@@ -123,7 +159,8 @@ impl GatewayBatch {
                 })
         };
         let money = async {
-            ledger::post::post(tx, &journals).await.map_err(|error| match error {
+            let posted = ledger::post::post_with(tx, &statements.money, &journals).await;
+            posted.map_err(|error| match error {
                 ledger::post::PostError::Database(error) => Stop::Database(error),
                 _ => Stop::Ledger,
             })

@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Config, Socket};
 
 use super::metrics::Metrics;
 use super::queue::Queue;
-use super::{Batch, Failure, Options, Pass, SubmitError, Waiting};
+use super::{Batch, Failure, Flight, Options, Pass, SubmitError, Waiting};
 
 pub(super) struct Writer<B: Batch, T> {
     batch: Arc<B>,
@@ -25,7 +25,7 @@ pub(super) struct Writer<B: Batch, T> {
     config: Config,
     tls: T,
     options: Options,
-    client: Option<Client>,
+    client: Option<(Client, B::Statements)>,
 }
 
 /// How a transaction ended when it did not commit.
@@ -153,21 +153,33 @@ where
 
     async fn transact(&mut self, units: &mut [B::Unit], pass: Pass) -> Result<Vec<B::Answer>, End> {
         let batch = Arc::clone(&self.batch);
-        let client = self.connected().await?;
-        if batch.one_flight(pass) {
-            // Polled in this order, so sent in this order. COMMIT of a transaction that a statement aborted is a
-            // rollback, and the statement's own error says so.
-            let (begun, filled, committed) = tokio::join!(
-                biased;
-                client.batch_execute("BEGIN"),
-                batch.commit(client, units, pass),
-                client.batch_execute("COMMIT"),
-            );
-            begun.map_err(|e| End::of(e, Sent::WithCommit))?;
-            let answers = filled.map_err(|f| End::of_failure(f, Sent::WithCommit))?;
-            return committed.map(|()| answers).map_err(|e| End::of(e, Sent::Commit));
+        let flight = batch.flight(units, pass);
+        let (client, statements) = self.connected().await?;
+        match flight {
+            Flight::Alone => {
+                let filled = batch.commit(client, statements, units, pass).await;
+                return filled.map_err(|f| End::of_failure(f, Sent::Alone));
+            }
+            Flight::Together => {
+                // Polled in this order, so sent in this order. COMMIT of a transaction that a statement aborted is a
+                // rollback, and the statement's own error says so.
+                let (begun, filled, committed) = tokio::join!(
+                    biased;
+                    client.batch_execute("BEGIN"),
+                    batch.commit(client, statements, units, pass),
+                    client.batch_execute("COMMIT"),
+                );
+                begun.map_err(|e| End::of(e, Sent::WithCommit))?;
+                let answers = filled.map_err(|f| End::of_failure(f, Sent::WithCommit))?;
+                return committed.map(|()| answers).map_err(|e| End::of(e, Sent::Commit));
+            }
+            Flight::InSteps => {}
         }
-        let (begun, filled) = tokio::join!(biased; client.batch_execute("BEGIN"), batch.commit(client, units, pass));
+        let (begun, filled) = tokio::join!(
+            biased;
+            client.batch_execute("BEGIN"),
+            batch.commit(client, statements, units, pass),
+        );
         let filled = begun.map_err(Failure::Database).and(filled);
         match filled {
             Ok(answers) => client
@@ -187,21 +199,14 @@ where
     }
 
     /// The connection, made again when it was lost, with backoff up to the patience.
-    async fn connected(&mut self) -> Result<&Client, End> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
+    async fn connected(&mut self) -> Result<(&Client, &B::Statements), End> {
+        if self.client.as_ref().is_none_or(|(client, _)| client.is_closed()) {
             self.client = None;
             let since = Instant::now();
             let mut pause = Duration::from_millis(20);
             while self.client.is_none() {
-                match self.config.connect(self.tls.clone()).await {
-                    Ok((client, connection)) => {
-                        tokio::spawn(async move {
-                            if let Err(e) = connection.await {
-                                tracing::warn!(error = %e, "a writer's connection to the database ended");
-                            }
-                        });
-                        self.client = Some(client);
-                    }
+                match self.connect().await {
+                    Ok(connected) => self.client = Some(connected),
                     Err(e) if since.elapsed() > self.options.connect_patience => {
                         tracing::error!(error = %e, "no connection to the database");
                         return Err(End::Lost);
@@ -213,7 +218,21 @@ where
                 }
             }
         }
-        self.client.as_ref().ok_or(End::Lost)
+        self.client
+            .as_ref()
+            .map(|(client, statements)| (client, statements))
+            .ok_or(End::Lost)
+    }
+
+    async fn connect(&self) -> Result<(Client, B::Statements), tokio_postgres::Error> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        tokio::spawn(async move {
+            if let Err(e) = connection.await {
+                tracing::warn!(error = %e, "a writer's connection to the database ended");
+            }
+        });
+        let statements = self.batch.prepare(&client).await?;
+        Ok((client, statements))
     }
 }
 
@@ -226,6 +245,8 @@ enum Sent {
     WithCommit,
     /// COMMIT itself.
     Commit,
+    /// The one statement, which commits by itself.
+    Alone,
 }
 
 impl End {
@@ -242,13 +263,13 @@ impl End {
                 End::Conflict
             }
             // The server went down (57P..) while it was committing: it may have done so.
-            Some(code) if code.code().starts_with("57P") && sent == Sent::Commit => End::Unknown,
+            Some(code) if code.code().starts_with("57P") && matches!(sent, Sent::Commit | Sent::Alone) => End::Unknown,
             Some(code) if code.code().starts_with("57P") => End::Lost,
             Some(_) => End::Failed(Arc::new(e)),
             // No SQLSTATE: the connection is gone, or the driver could not encode a parameter.
             None if e.is_closed() || is_io(&e) => match sent {
                 Sent::BeforeCommit => End::Lost,
-                Sent::WithCommit | Sent::Commit => End::Unknown,
+                Sent::WithCommit | Sent::Commit | Sent::Alone => End::Unknown,
             },
             None => End::Failed(Arc::new(e)),
         }

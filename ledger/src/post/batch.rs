@@ -2,9 +2,9 @@
 
 use tokio_postgres::Client;
 
-use super::{PostError, admit, post};
+use super::{PostError, Statements, admit, post_with};
 use crate::Refusal;
-use crate::group::{Batch, Failure, Pass};
+use crate::group::{Batch, Failure, Flight, Pass};
 use crate::journal::Journal;
 
 /// Group commit of journals alone. A unit is the journals of one fact, posted together or not at all.
@@ -14,11 +14,22 @@ pub struct LedgerBatch;
 impl Batch for LedgerBatch {
     type Unit = Vec<Journal>;
     type Answer = Result<(), Refusal>;
+    type Statements = Statements;
 
-    async fn commit(&self, tx: &Client, units: &mut [Vec<Journal>], pass: Pass) -> Result<Vec<Self::Answer>, Failure> {
+    async fn prepare(&self, client: &Client) -> Result<Statements, tokio_postgres::Error> {
+        Statements::prepare(client).await
+    }
+
+    async fn commit(
+        &self,
+        tx: &Client,
+        statements: &Statements,
+        units: &mut [Vec<Journal>],
+        pass: Pass,
+    ) -> Result<Vec<Self::Answer>, Failure> {
         if pass == Pass::Optimistic {
             let journals: Vec<&Journal> = units.iter().flatten().collect();
-            post(tx, &journals).await?;
+            post_with(tx, statements, &journals).await?;
             return Ok(units.iter().map(|_| Ok(())).collect());
         }
         let groups: Vec<Vec<&Journal>> = units.iter().map(|u| u.iter().collect()).collect();
@@ -29,12 +40,16 @@ impl Batch for LedgerBatch {
             .filter(|(_, v)| v.is_ok())
             .flat_map(|(g, _)| g.iter().copied())
             .collect();
-        post(tx, &accepted).await?;
+        post_with(tx, statements, &accepted).await?;
         Ok(verdicts)
     }
 
-    fn one_flight(&self, pass: Pass) -> bool {
-        pass == Pass::Optimistic
+    fn flight(&self, units: &[Vec<Journal>], pass: Pass) -> Flight {
+        match pass {
+            Pass::Optimistic if units.iter().any(|unit| !unit.is_empty()) => Flight::Alone,
+            Pass::Optimistic => Flight::Together,
+            Pass::Careful => Flight::InSteps,
+        }
     }
 }
 

@@ -197,6 +197,14 @@ fn call(book: i64, accounts: &str, kinds: &str, amounts: &str) -> String {
     )
 }
 
+/// The same by the short way for one journal.
+fn lone(book: i64, account: &str, kind: &str, amount: &str) -> String {
+    format!(
+        "SELECT ledger.post_one({book}, gen_random_uuid(), 'J03', now(), NULL, NULL, NULL, NULL, NULL, NULL,
+                                {account}, {kind}, {amount})"
+    )
+}
+
 #[tokio::test]
 async fn the_door_refuses_what_is_not_a_balanced_journal() {
     let (db, book) = booked().await;
@@ -332,7 +340,15 @@ async fn the_door_refuses_what_is_not_a_balanced_journal() {
             expected,
             "{accounts} {kinds} {amounts}"
         );
+        assert_eq!(
+            refused(&client, &lone(book, accounts, kinds, amounts)).await,
+            expected,
+            "alone: {accounts} {kinds} {amounts}"
+        );
     }
+    // The short way cannot add up two lines of one account, and says so.
+    let twice = lone(book, "'{1110.acme.usd,2010.usd,2010.usd}'", "'{D,C,C}'", "'{5,2,3}'");
+    assert_eq!(refused(&client, &twice).await, "LG008");
     let empty = "SELECT ledger.post(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)";
     assert_eq!(refused(&client, empty).await, "LG008");
     // The same lines straight into the table, as superuser: the table itself refuses.
@@ -401,8 +417,20 @@ async fn a_hostile_search_path_changes_nothing() {
          CREATE FUNCTION evil.plus(bigint, bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 0::bigint';
          CREATE OPERATOR evil.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = evil.plus)";
     client.batch_execute(evil).await.unwrap();
-    let unbalanced = call(book, "'{1110.acme.usd,2010.usd}'", "'{D,C}'", "'{5,4}'");
-    assert_eq!(refused(&client, &unbalanced).await, "journal_well_formed");
+    for call in [call, lone] {
+        let unbalanced = call(book, "'{1110.acme.usd,2010.usd}'", "'{D,C}'", "'{5,4}'");
+        assert_eq!(refused(&client, &unbalanced).await, "journal_well_formed");
+    }
+    // Nor for the owner: the CHECK was understood when it was made.
+    owner
+        .batch_execute("SET search_path = evil, pg_catalog, public")
+        .await
+        .unwrap();
+    let insert = format!(
+        "INSERT INTO ledger.journal (book_id, journal_id, code, effective_at, account, kind, amount)
+         VALUES ({book}, gen_random_uuid(), 'J03', now(), '{{1110.acme.usd,2010.usd}}', '{{D,C}}', '{{5,4}}')"
+    );
+    assert_eq!(refused(&owner, &insert).await, "journal_well_formed");
 }
 
 #[tokio::test]

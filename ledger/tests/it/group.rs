@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::Refusal;
-use ledger::group::{Batch, Failure, GroupCommitter, Options, Pass, SubmitError};
+use ledger::group::{Batch, Failure, Flight, GroupCommitter, Options, Pass, SubmitError};
 use ledger::post::LedgerBatch;
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
@@ -12,16 +12,16 @@ use tokio_postgres::Client;
 use crate::postgres::Database;
 use crate::{assert_proven, available, book, capture, pending, release, room};
 
-/// Units are statements. `one_flight` when asked.
+/// Units are statements.
 struct Statements {
-    one_flight: bool,
+    flight: Flight,
     gate: Arc<Semaphore>,
 }
 
 impl Statements {
     fn free() -> Statements {
         Statements {
-            one_flight: false,
+            flight: Flight::InSteps,
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         }
     }
@@ -30,9 +30,14 @@ impl Statements {
 impl Batch for Statements {
     type Unit = String;
     type Answer = String;
+    type Statements = ();
 
-    async fn commit(&self, tx: &Client, units: &mut [String], _: Pass) -> Result<Vec<String>, Failure> {
-        if !self.one_flight {
+    async fn prepare(&self, _: &Client) -> Result<(), tokio_postgres::Error> {
+        Ok(())
+    }
+
+    async fn commit(&self, tx: &Client, (): &(), units: &mut [String], _: Pass) -> Result<Vec<String>, Failure> {
+        if self.flight == Flight::InSteps {
             let _turn = self.gate.acquire().await.unwrap();
         }
         assert!(!units.iter().any(|u| u == "panic"), "as asked");
@@ -40,8 +45,8 @@ impl Batch for Statements {
         Ok(units.to_vec())
     }
 
-    fn one_flight(&self, _: Pass) -> bool {
-        self.one_flight
+    fn flight(&self, _: &[String], _: Pass) -> Flight {
+        self.flight
     }
 }
 
@@ -71,11 +76,11 @@ fn insert(n: i32) -> String {
 
 #[tokio::test]
 async fn one_poisonous_unit_fails_alone() {
-    for one_flight in [false, true] {
+    for flight in [Flight::InSteps, Flight::Together, Flight::Alone] {
         let db = with_notes().await;
         let committer = GroupCommitter::start(
             Statements {
-                one_flight,
+                flight,
                 ..Statements::free()
             },
             db.config.clone(),
@@ -200,7 +205,7 @@ async fn a_full_queue_refuses_and_shutdown_drains() {
     let gate = Arc::new(Semaphore::new(0));
     let committer = Arc::new(GroupCommitter::start(
         Statements {
-            one_flight: false,
+            flight: Flight::InSteps,
             gate: Arc::clone(&gate),
         },
         db.config.clone(),

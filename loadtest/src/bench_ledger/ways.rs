@@ -6,9 +6,9 @@ use std::str::FromStr;
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
 use ledger::JournalCode;
-use ledger::group::{Batch, Failure, GroupCommitter, Options, Pass};
+use ledger::group::{Batch, Failure, Flight, GroupCommitter, Options, Pass};
 use ledger::journal::{Draft, Journal};
-use ledger::post::{Arguments, admit, post};
+use ledger::post::{Arguments, LedgerBatch, Lone, admit, post};
 use tokio::sync::{Mutex, mpsc};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Statement};
@@ -27,6 +27,8 @@ pub enum Way {
     Group(usize),
     /// The same with the seal beside it.
     Sealed(usize),
+    /// The journal alone, through a committer with this many writers.
+    Post(usize),
     /// The payment's row alone.
     Insert,
     /// Another ledger.
@@ -53,13 +55,17 @@ impl Way {
             Way::Insert => Payer::Insert(Pool::new(config, pool).await?),
             Way::Peer => Payer::Peer(Pool::new(config, pool).await?),
             Way::Group(writers) | Way::Sealed(writers) => {
-                let options = Options {
-                    writers,
-                    ..Options::default()
-                };
-                Payer::Group(GroupCommitter::start(Payments, config.clone(), options))
+                Payer::Group(GroupCommitter::start(Payments, config.clone(), writers_of(writers)))
             }
+            Way::Post(writers) => Payer::Post(GroupCommitter::start(LedgerBatch, config.clone(), writers_of(writers))),
         })
+    }
+}
+
+fn writers_of(writers: usize) -> Options {
+    Options {
+        writers,
+        ..Options::default()
     }
 }
 
@@ -70,6 +76,7 @@ impl fmt::Display for Way {
             Way::Call => f.write_str("call"),
             Way::Group(writers) => write!(f, "group-{writers}"),
             Way::Sealed(writers) => write!(f, "sealed-{writers}"),
+            Way::Post(writers) => write!(f, "post-{writers}"),
             Way::Insert => f.write_str("insert"),
             Way::Peer => f.write_str("peer"),
         }
@@ -87,7 +94,8 @@ impl FromStr for Way {
             _ => match s.split_once('-').map(|(way, n)| (way, n.parse())) {
                 Some(("group", Ok(writers))) => Way::Group(writers),
                 Some(("sealed", Ok(writers))) => Way::Sealed(writers),
-                _ => bail!("naive, call, insert, group-N or sealed-N"),
+                Some(("post", Ok(writers))) => Way::Post(writers),
+                _ => bail!("naive, call, insert, post-N, group-N or sealed-N"),
             },
         })
     }
@@ -98,6 +106,7 @@ pub enum Payer {
     Naive(Pool<Connection>),
     Call(Pool<Connection>),
     Group(GroupCommitter<Payments>),
+    Post(GroupCommitter<LedgerBatch>),
     Insert(Pool<Connection>),
     Peer(Pool<peer::Connection>),
 }
@@ -142,6 +151,7 @@ impl Payer {
                 let accounts = to.peer.as_ref().context("the peer has accounts for every merchant")?;
                 pool.with(async |c| c.pay(accounts, amount, fee_of(amount)).await).await
             }
+            Payer::Post(committer) => Ok(committer.submit(vec![payment()?.journal]).await??),
             Payer::Group(committer) => {
                 ensure!(
                     committer.submit(payment()?).await?,
@@ -153,8 +163,10 @@ impl Payer {
     }
 
     pub async fn stop(&self) {
-        if let Payer::Group(committer) = self {
-            committer.shutdown().await;
+        match self {
+            Payer::Group(committer) => committer.shutdown().await,
+            Payer::Post(committer) => committer.shutdown().await,
+            Payer::Naive(_) | Payer::Call(_) | Payer::Insert(_) | Payer::Peer(_) => {}
         }
     }
 }
@@ -166,10 +178,21 @@ impl Batch for Payments {
     type Unit = Payment;
     /// Whether the payment is new; `false` is a replay of its key.
     type Answer = bool;
+    type Statements = Pay;
 
-    async fn commit(&self, tx: &Client, units: &mut [Payment], pass: Pass) -> Result<Vec<bool>, Failure> {
+    async fn prepare(&self, client: &Client) -> Result<Pay, tokio_postgres::Error> {
+        Pay::prepare(client).await
+    }
+
+    async fn commit(
+        &self,
+        tx: &Client,
+        statements: &Pay,
+        units: &mut [Payment],
+        pass: Pass,
+    ) -> Result<Vec<bool>, Failure> {
         if pass == Pass::Optimistic {
-            return match pay(tx, units).await {
+            return match statements.pay(tx, units).await {
                 Ok(()) => Ok(vec![true; units.len()]),
                 Err(e)
                     if e.code()
@@ -210,19 +233,49 @@ impl Batch for Payments {
         Ok(units.iter().map(|u| fresh.contains(&u.journal.id())).collect())
     }
 
-    fn one_flight(&self, pass: Pass) -> bool {
-        pass == Pass::Optimistic
+    fn flight(&self, _: &[Payment], pass: Pass) -> Flight {
+        match pass {
+            Pass::Optimistic => Flight::Alone,
+            Pass::Careful => Flight::InSteps,
+        }
     }
 }
 
-/// One call for any number of payments: `bench.pay`, which posts through `ledger.post`.
-async fn pay(client: &Client, payments: &[Payment]) -> Result<(), tokio_postgres::Error> {
-    let Columns { keys, amounts, .. } = columns(payments);
-    let arguments = Arguments::new(payments.iter().map(|p| &p.journal));
-    let mut params: Vec<(&(dyn ToSql + Sync), Type)> = arguments.typed().to_vec();
-    params.push((&keys, Type::BYTEA_ARRAY));
-    params.push((&amounts, Type::INT8_ARRAY));
-    client.execute_typed(PAY, &params).await.map(drop)
+/// One call for any number of payments, prepared: `bench.pay`, which posts through `ledger.post`, or for one payment
+/// `bench.pay_one`, through `ledger.post_one`.
+pub struct Pay {
+    many: Statement,
+    one: Statement,
+}
+
+impl Pay {
+    async fn prepare(client: &Client) -> Result<Pay, tokio_postgres::Error> {
+        let many: Vec<Type> = Arguments::TYPES
+            .into_iter()
+            .chain([Type::BYTEA_ARRAY, Type::INT8_ARRAY])
+            .collect();
+        let one: Vec<Type> = Lone::TYPES.into_iter().chain([Type::BYTEA, Type::INT8]).collect();
+        Ok(Pay {
+            many: client.prepare_typed(PAY, &many).await?,
+            one: client.prepare_typed(PAY_ONE, &one).await?,
+        })
+    }
+
+    async fn pay(&self, client: &Client, payments: &[Payment]) -> Result<(), tokio_postgres::Error> {
+        if let [payment] = payments
+            && let Some(lone) = Lone::of(&payment.journal)
+        {
+            let key = &payment.key[..];
+            let mut values = lone.values().to_vec();
+            values.extend([&key as &(dyn ToSql + Sync), &payment.amount]);
+            return client.execute(&self.one, &values).await.map(drop);
+        }
+        let Columns { keys, amounts, .. } = columns(payments);
+        let arguments = Arguments::new(payments.iter().map(|p| &p.journal));
+        let mut values = arguments.values().to_vec();
+        values.extend([&keys as &(dyn ToSql + Sync), &amounts]);
+        client.execute(&self.many, &values).await.map(drop)
+    }
 }
 
 /// Payments as parallel arrays.
@@ -299,6 +352,7 @@ impl Connect for peer::Connection {
 /// A connection with the naive way's prepared statements.
 pub struct Connection {
     client: Client,
+    pay: Pay,
     payment: Statement,
     lock: Statement,
     journal: Statement,
@@ -309,6 +363,7 @@ impl Connection {
     async fn new(config: &Config) -> Result<Connection, tokio_postgres::Error> {
         let client = connect(config).await?;
         Ok(Connection {
+            pay: Pay::prepare(&client).await?,
             payment: client.prepare(NAIVE_PAYMENT).await?,
             lock: client.prepare(NAIVE_LOCK).await?,
             journal: client.prepare(NAIVE_JOURNAL).await?,
@@ -318,7 +373,7 @@ impl Connection {
     }
 
     async fn call(&mut self, payment: &Payment) -> anyhow::Result<()> {
-        Ok(pay(&self.client, std::slice::from_ref(payment)).await?)
+        Ok(self.pay.pay(&self.client, std::slice::from_ref(payment)).await?)
     }
 
     /// One row, one commit.
@@ -399,10 +454,23 @@ BEGIN
                         p_account, p_kind, p_amount, p_hold, p_expires, p_closes, p_value_date, p_digest);
 END
 $$;
+CREATE FUNCTION bench.pay_one(
+    p_book bigint, p_journal uuid, p_code text, p_effective timestamptz, p_reference text, p_link uuid, p_reverses uuid,
+    p_key bytea, p_digest bytea, p_memo jsonb, p_account text[], p_kind "char"[], p_amount bigint[],
+    p_idem_key bytea, p_total bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO bench.payment (book_id, payment_id, idem_key, amount) VALUES (p_book, p_journal, p_idem_key, p_total);
+    PERFORM ledger.post_one(p_book, p_journal, p_code, p_effective, p_reference, p_link, p_reverses, p_key, p_digest, p_memo,
+                            p_account, p_kind, p_amount);
+END
+$$;
 "#;
 
 const PAY: &str =
     "SELECT bench.pay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
+const PAY_ONE: &str = "SELECT bench.pay_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 const INSERT_FRESH: &str = "
     INSERT INTO bench.payment (payment_id, book_id, idem_key, amount) SELECT * FROM unnest($1, $2, $3, $4)

@@ -4,7 +4,7 @@ use super::{compare, runtime};
 use crate::postgres::Database;
 
 /// What is broken, the function that is (or none: a statement of its own), and how.
-const FAULTS: [(&str, &str, &str, &str); 14] = [
+const FAULTS: [(&str, &str, &str, &str); 18] = [
     (
         "drops a line",
         "post",
@@ -37,6 +37,30 @@ const FAULTS: [(&str, &str, &str, &str); 14] = [
         "post",
         "ORDER BY k.book_id, k.idem_key",
         "ORDER BY k.book_id, k.idem_key ON CONFLICT DO NOTHING",
+    ),
+    (
+        "takes a lone journal's credits for debits",
+        "post_one",
+        "WHEN 'C' THEN",
+        "WHEN 'D' THEN",
+    ),
+    (
+        "drops the last line of a lone journal",
+        "post_one",
+        "a.account = ANY (p_account) AND a.status = 'open'; GET DIAGNOSTICS touched = ROW_COUNT;",
+        "a.account = ANY (p_account[2:]) AND a.status = 'open'; touched := cardinality(p_account);",
+    ),
+    (
+        "posts a lone journal to a closed account",
+        "post_one",
+        "AND a.status = 'open'",
+        "",
+    ),
+    (
+        "accepts a used key of a lone journal",
+        "post_one",
+        "VALUES (p_book, p_key, p_journal, p_digest)",
+        "VALUES (p_book, p_key, p_journal, p_digest) ON CONFLICT DO NOTHING",
     ),
     ("forgets the hold", "post", "IF p_hold IS NOT NULL THEN", "IF false THEN"),
     (

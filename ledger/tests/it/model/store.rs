@@ -7,6 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use ledger::balance::{self, AsOf, Counters};
 use ledger::group::{Batch, Failure, Pass};
 use ledger::journal::{Draft, Journal};
+use ledger::post::Statements;
 use ledger::receipt::{Once, Receipt};
 use ledger::{BookId, JournalCode, Refusal, period};
 use tokio_postgres::Client;
@@ -19,6 +20,7 @@ use super::name;
 pub struct Store<'a> {
     app: &'a Client,
     finance: &'a Client,
+    statements: Statements,
     books: [BookId; 2],
     /// Journals by their number, and back.
     ids: HashMap<usize, Uuid>,
@@ -37,6 +39,7 @@ impl<'a> Store<'a> {
         Store {
             app,
             finance,
+            statements: Statements::prepare(app).await.unwrap(),
             books,
             ids: HashMap::new(),
             numbers: HashMap::new(),
@@ -173,7 +176,7 @@ impl<'a> Store<'a> {
     async fn commit(&self, mut units: Vec<Vec<Journal>>, passes: &[Pass]) -> Result<Vec<Answer>, String> {
         for pass in passes {
             self.app.batch_execute("BEGIN").await.unwrap();
-            match Once.commit(self.app, &mut units, *pass).await {
+            match Once.commit(self.app, &self.statements, &mut units, *pass).await {
                 Ok(answers) => {
                     self.app.batch_execute("COMMIT").await.unwrap();
                     return Ok(answers.into_iter().map(|a| self.told(a)).collect());
