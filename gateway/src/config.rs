@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
@@ -33,10 +34,12 @@ pub struct Settings {
     pub vault: Vault,
     /// The seal of the books.
     pub seal: Seal,
-    /// The acquirer.
+    /// An acquirer on Stripe's wire.
     pub stripe: Stripe,
     /// Payers' browsers.
     pub payers: Payers,
+    /// A bank's host.
+    pub iso8583: Iso8583,
     /// Events to merchants.
     pub webhooks: Webhooks,
     /// Logs.
@@ -135,6 +138,32 @@ pub struct Stripe {
     pub webhook_secret: Secret,
     /// Further authorities to trust; empty for none.
     pub authorities: PathBuf,
+}
+
+/// A bank's host over ISO 8583.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Iso8583 {
+    /// Whether payments may go there.
+    pub enabled: bool,
+    /// Host and port.
+    pub address: String,
+    /// Authorities of its certificate; empty for plain TCP on a private line.
+    pub authorities: PathBuf,
+    /// DE 41.
+    pub terminal_id: String,
+    /// DE 42.
+    pub merchant_id: String,
+    /// DE 18.
+    pub merchant_category: String,
+    /// DE 32.
+    pub institution_id: String,
+    /// Milliseconds for TCP, TLS and sign-on.
+    pub connect_ms: u64,
+    /// Milliseconds until a missing answer means that the outcome is not known.
+    pub answer_ms: u64,
+    /// Milliseconds of silence until the line is tested.
+    pub echo_ms: u64,
 }
 
 /// Logs.
@@ -257,8 +286,14 @@ impl Settings {
     }
 
     fn check_acquirers(&self) -> Result<(), SettingsError> {
-        if !self.stripe.enabled {
+        if !self.stripe.enabled && !self.iso8583.enabled {
             return Err(wrong("stripe.enabled", "no acquirer is enabled: nothing could be paid"));
+        }
+        if self.iso8583.enabled {
+            self.check_bank()?;
+        }
+        if !self.stripe.enabled {
+            return Ok(());
         }
         if !matches!(
             url::Url::parse(&self.stripe.base_url).as_ref().map(url::Url::scheme),
@@ -277,6 +312,33 @@ impl Settings {
         Ok(())
     }
 
+    fn check_bank(&self) -> Result<(), SettingsError> {
+        let bank = &self.iso8583;
+        let port = bank.address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            return Err(wrong("iso8583.address", "must be host:port"));
+        }
+        for (name, value) in [
+            ("iso8583.terminal_id", &bank.terminal_id),
+            ("iso8583.merchant_id", &bank.merchant_id),
+            ("iso8583.institution_id", &bank.institution_id),
+        ] {
+            if value.is_empty() {
+                return Err(wrong(name, "must be set: the bank assigns it"));
+            }
+        }
+        for (name, value) in [
+            ("iso8583.connect_ms", bank.connect_ms),
+            ("iso8583.answer_ms", bank.answer_ms),
+            ("iso8583.echo_ms", bank.echo_ms),
+        ] {
+            if value == 0 || value > 600_000 {
+                return Err(wrong(name, "must be from 1 to 600000 (ten minutes)"));
+            }
+        }
+        Ok(())
+    }
+
     /// The acquirers that are enabled.
     #[must_use]
     pub fn connectors(&self) -> connector::Settings {
@@ -287,6 +349,17 @@ impl Settings {
                 secret_key: stripe.secret_key.expose().to_owned(),
                 webhook_secret: stripe.webhook_secret.expose().to_owned(),
                 authorities: file(&stripe.authorities),
+            }),
+            iso8583: self.iso8583.enabled.then(|| connector::iso8583::Settings {
+                address: self.iso8583.address.clone(),
+                authorities: file(&self.iso8583.authorities),
+                terminal_id: self.iso8583.terminal_id.clone(),
+                merchant_id: self.iso8583.merchant_id.clone(),
+                merchant_category: self.iso8583.merchant_category.clone(),
+                institution_id: self.iso8583.institution_id.clone(),
+                connect: Duration::from_millis(self.iso8583.connect_ms),
+                answer: Duration::from_millis(self.iso8583.answer_ms),
+                echo: Duration::from_millis(self.iso8583.echo_ms),
             }),
         }
     }
@@ -481,6 +554,16 @@ mod tests {
                 set(""),
                 &[("COUNTERFOIL__PAYERS__BASE_URL", "pay.example")],
                 "payers.base_url",
+            ),
+            (
+                set("[iso8583]\nenabled = true\naddress = \"bank\""),
+                &[],
+                "iso8583.address",
+            ),
+            (
+                set("[iso8583]\nenabled = true\naddress = \"bank:9000\""),
+                &[],
+                "iso8583.terminal_id",
             ),
         ];
         for (file, variables, name) in cases {

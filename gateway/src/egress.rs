@@ -23,13 +23,7 @@ pub fn connector<R>(
     http.set_nodelay(true);
     http.set_connect_timeout(Some(connect_timeout));
     http.set_keepalive(Some(Duration::from_secs(60)));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the default versions")
-        .with_root_certificates(roots.clone())
-        .with_no_client_auth();
-    let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls(roots));
     let builder = if allow_http {
         builder.https_or_http()
     } else {
@@ -37,6 +31,16 @@ pub fn connector<R>(
     };
     // HTTP/1.1: a connection per call in flight, so that one slow answer holds up no other.
     builder.enable_http1().wrap_connector(http)
+}
+
+/// TLS 1.2 or 1.3 that believes these authorities alone.
+pub fn tls(roots: &Arc<RootCertStore>) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the default versions")
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth()
 }
 
 /// The certificates of these PEM files.

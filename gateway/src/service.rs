@@ -143,7 +143,7 @@ impl Service {
                 ..Options::default()
             },
         );
-        let connectors = connector::registry::build(config.connectors)?;
+        let connectors = connector::registry::build(config.connectors, &reads, &clock)?;
         let lists = risk::built_in_lists(&vault, config.development);
         let policies = risk::Policies::new(lists, config.permissive_scorer);
         let app = App::new(Parts {

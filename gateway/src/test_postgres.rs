@@ -151,10 +151,11 @@ fn bin_dir() -> PathBuf {
     ))
 }
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/V1__objects.sql"),
     include_str!("../migrations/V2__vault.sql"),
     include_str!("../migrations/V3__roles.sql"),
     include_str!("../migrations/V4__disputes.sql"),
     include_str!("../migrations/V11__vault_keys.sql"),
+    include_str!("../migrations/V40__iso8583.sql"),
 ];

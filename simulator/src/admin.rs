@@ -31,6 +31,7 @@ pub fn router(simulator: Arc<Simulator>) -> Router {
         .route("/admin/clock", get(clock).post(advance_clock))
         .route("/admin/truth", get(truth))
         .route("/admin/truth/summary", get(summary))
+        .route("/admin/bank/truth", get(bank_truth))
         .route("/admin/disputes", post(open_dispute))
         .route("/admin/disputes/{id}/advance", post(advance_dispute))
         .route("/admin/requests", get(requests))
@@ -120,6 +121,11 @@ async fn truth(State(simulator): Shared) -> Response {
         Body::from_stream(pages),
     )
         .into_response()
+}
+
+/// Every authorization of the bank's host, oldest first.
+async fn bank_truth(State(simulator): Shared) -> Json<Vec<crate::bank::Account>> {
+    Json(simulator.bank.truth())
 }
 
 #[derive(Serialize)]

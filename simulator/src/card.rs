@@ -246,6 +246,15 @@ pub struct Method {
     pub card: Card,
 }
 
+/// What the issuer says about this number; nothing when it cannot be a card's.
+pub fn issuer(number: &str) -> Option<Issuer> {
+    if !(12..=19).contains(&number.len()) || !passes_luhn(number) {
+        return None;
+    }
+    let listed = CARDS.iter().find(|card| card.number == number);
+    Some(listed.map_or(Issuer::Approves, |card| card.issuer))
+}
+
 /// Message shown for a decline.
 pub fn message(reason: Reason) -> &'static str {
     match (reason.code, reason.decline_code) {

@@ -68,6 +68,10 @@ pub enum Action {
     ResetAfter,
     /// 429, nothing done.
     RateLimit,
+    /// The work is done, but the answer tells another amount.
+    WrongAmount,
+    /// The work is done, but the answer tells another currency.
+    WrongCurrency,
     /// The event is never delivered; it can still be listed.
     WebhookDrop,
     /// The event is delivered twice.

@@ -1,11 +1,12 @@
 //! The outside world in one process: an acquirer that speaks Stripe's wire, with its test cards, idempotency, disputes, webhooks
-//! and faults on demand.
+//! and faults on demand; and a bank's host that speaks ISO 8583.
 //!
 //! State is in memory under one lock and in an append-only log; see [`store`] and [`log`]. It listens on loopback, holds no full
 //! card number anywhere, and must never be used as anything but a counterpart for tests and development.
 
 pub mod admin;
 pub mod api;
+pub mod bank;
 pub mod card;
 pub mod challenge;
 pub mod clock;
@@ -44,10 +45,13 @@ pub struct Options {
     /// Address of the admin port
     #[arg(long, default_value = "127.0.0.1:0")]
     pub admin_listen: SocketAddr,
+    /// Address of the bank's host, which speaks ISO 8583
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub bank_listen: SocketAddr,
     /// Directory of the log; created when absent
     #[arg(long, default_value = ".simulator")]
     pub dir: PathBuf,
-    /// Written last, when ready: {"api_url","admin_url","pid"}
+    /// Written last, when ready: {"api_url","admin_url","bank_address","pid"}
     #[arg(long)]
     pub ready_file: Option<PathBuf>,
     /// The only key to accept; without it any sk_ or rk_ key is
@@ -84,6 +88,10 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
     let admin = TcpListener::bind(options.admin_listen)
         .await
         .with_context(|| format!("listening on {}", options.admin_listen))?;
+    let bank = TcpListener::bind(options.bank_listen)
+        .await
+        .with_context(|| format!("listening on {}", options.bank_listen))?;
+    let bank_address = bank.local_addr()?;
     let api_url = format!("http://{}", api.local_addr()?);
     let admin_url = format!("http://{}", admin.local_addr()?);
     std::fs::create_dir_all(&options.dir).with_context(|| format!("creating {}", options.dir.display()))?;
@@ -109,6 +117,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
         clock: Clock::new(store.clock_offset_ms),
         store: Mutex::new(store),
         faults: Faults::new(options.seed),
+        bank: bank::Bank::open(&options.dir.join("bank.log")).context("the bank's log")?,
         due: Notify::new(),
         secret_key: options.secret_key,
         api_url: api_url.as_str().into(),
@@ -132,6 +141,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
         let _ = admin_stopped.wait_for(|stop| *stop).await;
     });
     let servers = [
+        tokio::spawn(bank::serve(simulator.clone(), bank, stopped.clone())),
         tokio::spawn(server::serve(simulator.clone(), api, stopped)),
         tokio::spawn(async move {
             if let Err(error) = admin_server.await {
@@ -140,7 +150,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
         }),
     ];
     if let Some(path) = &options.ready_file {
-        write_ready(path, &api_url, &admin_url)?;
+        write_ready(path, &api_url, &admin_url, bank_address)?;
     }
     tracing::info!(api_url, admin_url, dir = %options.dir.display(), "the simulated acquirer is ready");
 
@@ -164,6 +174,8 @@ pub struct Simulator {
     pub clock: Clock,
     /// Rules for what goes wrong.
     pub faults: Faults,
+    /// The bank's host.
+    pub bank: bank::Bank,
     /// Wakes the timers when an earlier one was set.
     pub due: Notify,
     /// The only key accepted, if one is configured.
@@ -259,8 +271,10 @@ fn lock_directory(dir: &Path) -> anyhow::Result<std::fs::File> {
 }
 
 /// Written beside and renamed, so that a reader never sees half of it.
-fn write_ready(path: &Path, api_url: &str, admin_url: &str) -> anyhow::Result<()> {
-    let ready = serde_json::json!({ "api_url": api_url, "admin_url": admin_url, "pid": std::process::id() });
+fn write_ready(path: &Path, api_url: &str, admin_url: &str, bank: SocketAddr) -> anyhow::Result<()> {
+    let ready = serde_json::json!({
+        "api_url": api_url, "admin_url": admin_url, "bank_address": bank.to_string(), "pid": std::process::id(),
+    });
     let partial = path.with_extension("partial");
     std::fs::write(&partial, ready.to_string())?;
     std::fs::rename(&partial, path).with_context(|| format!("writing {}", path.display()))

@@ -178,13 +178,39 @@ async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Res
         return Err(Cut { reset: false });
     }
     after(fault.as_ref()).await?;
-    Ok(render(
-        simulator,
-        &call,
-        &parts.headers,
-        outcome.content,
-        outcome.replayed,
-    ))
+    let answer = render(simulator, &call, &parts.headers, outcome.content, outcome.replayed);
+    Ok(match fault.map(|fault| fault.action) {
+        Some(action @ (Action::WrongAmount | Action::WrongCurrency)) => falsified(answer, action).await,
+        _ => answer,
+    })
+}
+
+/// The answer with another amount or currency in it, as a broken acquirer would give it.
+async fn falsified(answer: Response<Full<Bytes>>, action: Action) -> Response<Full<Bytes>> {
+    let (head, body) = answer.into_parts();
+    let bytes = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let mut object: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    for (name, value) in object.as_object_mut().into_iter().flatten() {
+        match (name.as_str(), action) {
+            ("amount" | "amount_capturable" | "amount_received", Action::WrongAmount) => {
+                *value = value
+                    .as_i64()
+                    .map_or(serde_json::Value::Null, |amount| (amount + 1).into());
+            }
+            ("currency", Action::WrongCurrency) => *value = "jpy".into(),
+            _ => {}
+        }
+    }
+    let body = Bytes::from(object.to_string());
+    let mut answer = Response::from_parts(head, Full::new(body.clone()));
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_LENGTH, body.len().into());
+    answer
 }
 
 /// Runs the endpoint, with what a fault does before and instead.

@@ -2,6 +2,7 @@
 //! every test that leaves others in peace.
 
 mod accounts;
+mod acquirers;
 mod app;
 mod attacks;
 mod bad_input;

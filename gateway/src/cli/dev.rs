@@ -16,7 +16,7 @@ use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
 use super::{log, print};
 use crate::clock::Clock;
-use crate::connector::{self, stripe};
+use crate::connector::{self, iso8583, stripe};
 use crate::dev::acquirer::{Callbacks, Simulator};
 use crate::dev::ca::{self, Certificates};
 use crate::dev::files;
@@ -162,6 +162,17 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
                 secret_key: credentials.acquirer_secret_key.clone(),
                 webhook_secret: credentials.acquirer_webhook_secret.clone(),
                 authorities: None,
+            }),
+            iso8583: Some(iso8583::Settings {
+                address: simulator.bank_address().to_string(),
+                authorities: None,
+                terminal_id: "DEV00001".into(),
+                merchant_id: "COUNTERFOIL DEV".into(),
+                merchant_category: "5999".into(),
+                institution_id: "400001".into(),
+                connect: Duration::from_secs(1),
+                answer: Duration::from_secs(5),
+                echo: Duration::from_secs(30),
             }),
         },
         payers_base_url: Some(api_url.to_owned()),

@@ -6,10 +6,16 @@
 //! whatever cannot be proven not to have happened is [`Failure::Unknown`].
 
 mod capability;
+#[cfg(test)]
+mod conformance;
+mod integrity;
+pub mod iso8583;
 pub mod registry;
 pub mod stripe;
 #[cfg(test)]
 mod test_requests;
+#[cfg(test)]
+mod test_world;
 mod units;
 
 pub use capability::{Capabilities, Method};

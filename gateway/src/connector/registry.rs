@@ -2,8 +2,10 @@
 //!
 //! It must never open one that is not configured, nor start without any.
 
-use super::{Connector, stripe};
+use super::{Connector, iso8583, stripe};
+use crate::clock::Clock;
 use anyhow::Context as _;
+use deadpool_postgres::Pool;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,16 +14,22 @@ use std::sync::Arc;
 pub struct Settings {
     /// an acquirer on Stripe's wire
     pub stripe: Option<stripe::Settings>,
+    /// a bank's host over ISO 8583
+    pub iso8583: Option<iso8583::Settings>,
 }
 
-/// Opens every configured acquirer, in the order of preference where no rule says otherwise.
+/// Opens every configured acquirer, in the order of preference where no rule says otherwise. One that needs a memory of its
+/// own keeps it in this database, as the role that serves.
 ///
 /// # Errors
 /// When one cannot work as configured, or none is.
-pub fn build(settings: Settings) -> anyhow::Result<Registry> {
+pub fn build(settings: Settings, pool: &Pool, clock: &Clock) -> anyhow::Result<Registry> {
     let mut registry = Registry::default();
     if let Some(stripe) = settings.stripe {
         registry.add(stripe::open(stripe).context("the acquirer stripe")?);
+    }
+    if let Some(bank) = settings.iso8583 {
+        registry.add(iso8583::open(bank, pool.clone(), clock.clone()).context("the acquirer iso8583")?);
     }
     anyhow::ensure!(!registry.order.is_empty(), "no acquirer is configured");
     Ok(registry)

@@ -15,6 +15,7 @@ mod simulator_tests;
 #[cfg(test)]
 mod tests;
 
+use super::integrity::{self, Asked, Told};
 use super::{
     AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, CardSource, Connector,
     Decline, Failure, Found, FoundRefund, Inquiry, Method, RefundAccepted, Report, Return, Units,
@@ -212,6 +213,11 @@ impl Stripe {
             )
             .await?;
         let intent: wire::Intent = answer.object()?;
+        intent.proves(Asked {
+            reference: &request.reference,
+            amount: request.amount,
+            currency: &request.currency,
+        })?;
         match intent.status.as_str() {
             "succeeded" => Ok(intent.approval(true)),
             "requires_capture" => Ok(intent.approval(false)),
@@ -248,7 +254,23 @@ impl Stripe {
             .await?
             .object()?;
         match intent.status.as_str() {
-            "succeeded" => Ok(intent.approval(true)),
+            "succeeded" => {
+                let taken = intent
+                    .amount_received
+                    .map(|taken| UNITS.inward(taken, request.currency));
+                let told = Told {
+                    amount: taken.transpose()?,
+                    currency: intent.currency.as_deref(),
+                    reference: None,
+                };
+                let asked = Asked {
+                    reference: request.reference,
+                    amount: request.amount,
+                    currency: request.currency,
+                };
+                integrity::compare(asked, told)?;
+                Ok(intent.approval(true))
+            }
             other => Err(Failure::Unknown(format!(
                 "after the capture the intent is {}",
                 wire::word(other)
@@ -284,6 +306,11 @@ impl Stripe {
             .post(self.refunds.clone(), request.reference, "", body, self.timeouts.settle)
             .await?
             .object()?;
+        refund.proves(Asked {
+            reference: request.reference,
+            amount: request.amount,
+            currency: request.currency,
+        })?;
         match refund.succeeded() {
             Some(false) => Err(Failure::Declined(Decline {
                 code: refund.failure_reason.unwrap_or_else(|| "refund_failed".to_owned()),
@@ -333,6 +360,11 @@ impl Stripe {
         let Some(intent) = intent else {
             return Ok(Found::Nothing);
         };
+        intent.proves(Asked {
+            reference,
+            amount: request.amount,
+            currency: request.currency,
+        })?;
         Ok(match intent.status.as_str() {
             "succeeded" => Found::Captured {
                 amount: UNITS.inward(intent.amount_received.unwrap_or(intent.amount), request.currency)?,

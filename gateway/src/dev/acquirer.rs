@@ -41,6 +41,7 @@ pub struct Simulator {
 struct Ready {
     api_url: String,
     admin_url: String,
+    bank_address: String,
     pid: i32,
 }
 
@@ -128,6 +129,12 @@ impl Simulator {
     #[must_use]
     pub fn api_url(&self) -> &str {
         &self.ready.api_url
+    }
+
+    /// Where its bank's host speaks ISO 8583.
+    #[must_use]
+    pub fn bank_address(&self) -> &str {
+        &self.ready.bank_address
     }
 
     /// Where faults are ordered and the truth is read.

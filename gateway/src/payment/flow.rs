@@ -312,7 +312,8 @@ impl Attempt {
             unit.update(&mut payment)
         };
         // Before anything is durable: a card that cannot be opened leaves no attempt behind.
-        let card = self.instrument.card_source(call).await?;
+        let connector = app.connector(&self.charge.connector)?;
+        let card = self.instrument.card_source(call, connector.capabilities()).await?;
         app.open_accounts(&payment, &self.charge.connector).await?;
         app.commit(claim(call, unit.insert(&self.charge), &payment.id, None))
             .await?;
@@ -327,7 +328,6 @@ impl Attempt {
             statement_descriptor: payment.details.statement_descriptor.clone(),
             challenge: challenge::wish(call, &payment, &self.charge, self.error_on_requires_action),
         };
-        let connector = app.connector(&self.charge.connector)?;
         let outcome = at_acquirer(connector.authorize(&request)).await;
         // What waits for the payer has no outcome yet.
         if !matches!(outcome, Err(Failure::ActionNeeded(_))) {

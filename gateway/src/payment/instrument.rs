@@ -7,7 +7,7 @@ use super::rows::{CardFacts, PaymentMethod, PaymentMethodDetails};
 use super::store;
 use crate::api::error::ApiError;
 use crate::call::Call;
-use crate::connector::CardSource;
+use crate::connector::{Capabilities, CardSource};
 use crate::id;
 use crate::vault::{Card, KmsError, VaultError};
 use serde_json::Value;
@@ -98,10 +98,21 @@ impl Instrument {
         }
     }
 
-    /// The card for the acquirer: from this request's memory, or opened from the vault for this one call.
-    pub async fn card_source(&self, call: &Call) -> Result<CardSource, ApiError> {
+    /// The card for this acquirer: from this request's memory, or opened from the vault for this one call. A published
+    /// test token travels as such to who knows it, and as its published number to everyone else.
+    pub async fn card_source(&self, call: &Call, acquirer: &Capabilities) -> Result<CardSource, ApiError> {
         if let Some(token) = &self.method.test_token {
-            return Ok(CardSource::TestToken(token.clone()));
+            if acquirer.test_tokens {
+                return Ok(CardSource::TestToken(token.clone()));
+            }
+            let number = crate::vault::test_number(token)
+                .ok_or_else(|| ApiError::internal("a test token without a published number"))?;
+            return Ok(CardSource::Number {
+                number,
+                exp_month: self.method.card.exp_month,
+                exp_year: self.method.card.exp_year,
+                cvc: None,
+            });
         }
         let card = match (&self.card, &self.method.vault_id) {
             (Some(card), _) => card.clone(),

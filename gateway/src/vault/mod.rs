@@ -99,6 +99,11 @@ pub struct StoredCard {
     pub facts: CardFacts,
 }
 
+/// The published test number behind a published test token.
+pub fn test_number(token: &str) -> Option<Zeroizing<String>> {
+    tokens::number(token).map(|number| Zeroizing::new(number.to_owned()))
+}
+
 impl Vault {
     /// A vault over this pool (role `vault_app`), these keys and this keeper. Hashes and cards work at once; small secrets
     /// after [`Vault::load`].

@@ -3,67 +3,13 @@
 use super::tests::{authorization, config};
 use super::*;
 use crate::connector::test_requests::{ask, back, capture};
+use crate::connector::test_world::World;
 use crate::connector::{CallbackRefused, DisputeReport};
-use crate::test_postgres::TempDir;
-use http_body_util::BodyExt;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-
-type Callbacks = mpsc::UnboundedReceiver<(http::HeaderMap, Bytes)>;
 
 /// A simulator of this test alone, a connector to it, and the callbacks that it sends.
-async fn world() -> (Stripe, Callbacks, TempDir) {
-    let dir = TempDir::new("stripe-simulator");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (sender, callbacks) = mpsc::unbounded_channel();
-    let webhook_url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let sender = sender.clone();
-            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let sender = sender.clone();
-                async move {
-                    let (head, body) = request.into_parts();
-                    let _ = sender.send((head.headers, body.collect().await?.to_bytes()));
-                    Ok::<_, hyper::Error>(http::Response::new(Full::new(Bytes::new())))
-                }
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service));
-        }
-    });
-    let ready_file = dir.path().join("ready.json");
-    let options = simulator::Options {
-        listen: ([127, 0, 0, 1], 0).into(),
-        admin_listen: ([127, 0, 0, 1], 0).into(),
-        dir: dir.path().to_owned(),
-        ready_file: Some(ready_file.clone()),
-        secret_key: Some("sk_test_secret".to_owned()),
-        webhook_url: Some(webhook_url),
-        webhook_secret: Some("whsec_old".to_owned()),
-        webhook_ca: None,
-        webhook_events: Vec::new(),
-        dispute_delay_ms: 10,
-        refund_delay_ms: 10,
-        seed: 0,
-    };
-    let running = tokio::spawn(simulator::run(options, std::future::pending()));
-    let ready = loop {
-        match std::fs::read(&ready_file)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
-        {
-            Some(ready) => break ready,
-            None => assert!(!running.is_finished(), "the simulator ended"),
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    (
-        Stripe::new(config(ready["api_url"].as_str().unwrap())).unwrap(),
-        callbacks,
-        dir,
-    )
+async fn world() -> (Stripe, World) {
+    let world = World::start().await;
+    (Stripe::new(config(&world.api_url)).unwrap(), world)
 }
 
 fn by_token(reference: &str, token: &str, capture: bool) -> Authorize {
@@ -76,9 +22,9 @@ fn by_token(reference: &str, token: &str, capture: bool) -> Authorize {
 }
 
 /// The next report that the filter wants; every callback must be genuine.
-async fn report<T>(stripe: &Stripe, callbacks: &mut Callbacks, want: impl Fn(Report) -> Option<T>) -> T {
+async fn report<T>(stripe: &Stripe, world: &mut World, want: impl Fn(Report) -> Option<T>) -> T {
     loop {
-        let (headers, body) = callbacks.recv().await.unwrap();
+        let (headers, body) = world.callbacks.recv().await.unwrap();
         let now = jiff::Timestamp::now();
         stripe.parse_callback(&headers, &body, now).unwrap();
         let mut altered = body.to_vec();
@@ -95,7 +41,7 @@ async fn report<T>(stripe: &Stripe, callbacks: &mut Callbacks, want: impl Fn(Rep
 
 #[tokio::test]
 async fn a_payment_lives_its_life() {
-    let (stripe, mut callbacks, _dir) = world().await;
+    let (stripe, mut world) = world().await;
     let held = stripe
         .authorize(&Authorize {
             capture: false,
@@ -143,7 +89,7 @@ async fn a_payment_lives_its_life() {
         stripe.refund(back("re_2", &held.acquirer_id, 1001, None)).await,
         Err(Failure::Declined(_))
     ));
-    let reference = report(&stripe, &mut callbacks, |r| match r {
+    let reference = report(&stripe, &mut world, |r| match r {
         Report::Payment { reference, .. } => reference,
         _ => None,
     });
@@ -152,7 +98,7 @@ async fn a_payment_lives_its_life() {
 
 #[tokio::test]
 async fn voids_declines_and_challenges() {
-    let (stripe, _callbacks, _dir) = world().await;
+    let (stripe, _world) = world().await;
     let held = stripe
         .authorize(&by_token("ch_1", "pm_card_visa", false))
         .await
@@ -205,12 +151,12 @@ async fn voids_declines_and_challenges() {
 
 #[tokio::test]
 async fn a_dispute_is_reported_and_answered() {
-    let (stripe, mut callbacks, _dir) = world().await;
+    let (stripe, mut world) = world().await;
     let paid = stripe
         .authorize(&by_token("ch_1", "pm_card_createDispute", true))
         .await
         .unwrap();
-    let dispute = report(&stripe, &mut callbacks, |r| match r {
+    let dispute = report(&stripe, &mut world, |r| match r {
         Report::Dispute {
             kind: DisputeReport::Created,
             dispute,
@@ -231,7 +177,7 @@ async fn a_dispute_is_reported_and_answered() {
         .await
         .unwrap();
     assert_eq!(answered.status, "under_review");
-    let closed = report(&stripe, &mut callbacks, |r| match r {
+    let closed = report(&stripe, &mut world, |r| match r {
         Report::Dispute {
             kind: DisputeReport::Closed,
             dispute,

@@ -2,7 +2,9 @@
 //!
 //! Unknown fields are skipped without being built. Nothing here is echoed to a log unless it passed [`word`].
 
-use super::super::{AcquirerDispute, Action, Approval, Decline, NextAction, ThreeDSecure};
+use super::super::integrity::{self, Asked, Told};
+use super::super::{AcquirerDispute, Action, Approval, Decline, Failure, NextAction, ThreeDSecure};
+use super::UNITS;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
@@ -12,6 +14,7 @@ pub(super) struct Intent {
     pub id: String,
     pub status: String,
     pub amount: i64,
+    pub currency: Option<String>,
     pub amount_received: Option<i64>,
     latest_charge: Option<LatestCharge>,
     next_action: Option<WireAction>,
@@ -54,6 +57,8 @@ struct Redirect {
 #[derive(Deserialize)]
 pub(super) struct Refund {
     pub id: String,
+    pub amount: Option<i64>,
+    pub currency: Option<String>,
     pub status: Option<String>,
     pub failure_reason: Option<String>,
     #[serde(default)]
@@ -187,7 +192,30 @@ impl Intent {
     }
 }
 
+impl Intent {
+    /// Whether this is the payment that we asked for: our reference where it has one, amount and currency.
+    pub(super) fn proves(&self, asked: Asked<'_>) -> Result<(), Failure> {
+        let told = Told {
+            reference: self.metadata.counterfoil_reference.as_deref(),
+            amount: Some(UNITS.inward(self.amount, asked.currency)?),
+            currency: self.currency.as_deref(),
+        };
+        integrity::compare(asked, told)
+    }
+}
+
 impl Refund {
+    /// Whether this is the refund that we asked for.
+    pub(super) fn proves(&self, asked: Asked<'_>) -> Result<(), Failure> {
+        let amount = self.amount.map(|amount| UNITS.inward(amount, asked.currency));
+        let told = Told {
+            reference: self.metadata.counterfoil_reference.as_deref(),
+            amount: amount.transpose()?,
+            currency: self.currency.as_deref(),
+        };
+        integrity::compare(asked, told)
+    }
+
     /// None while it is on its way.
     pub(super) fn succeeded(&self) -> Option<bool> {
         match self.status.as_deref() {
