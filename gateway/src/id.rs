@@ -20,6 +20,7 @@ pub mod prefix {
     pub const WEBHOOK_ENDPOINT: &str = "we";
     pub const REQUEST: &str = "req";
     pub const ACCOUNT: &str = "acct";
+    pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";
     pub const KEY: &str = "key";
 }

@@ -7,12 +7,13 @@ use gateway::dev::postgres::testing::TestServer;
 use tokio_postgres::{Client, NoTls};
 
 /// Copied whole to every node: small, rarely written, joined by everyone.
-const REFERENCE: [&str; 7] = [
+const REFERENCE: [&str; 8] = [
     "ledger.currency",
     "ledger.chart",
     "ledger.journal_code",
     "ledger.book",
     "gateway.merchant",
+    "gateway.terms",
     "gateway.api_key",
     "vault.kek",
 ];

@@ -119,13 +119,14 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
         "payment_id", "payment_method_id", "risk"]),
     ("customer", &["book_id", "created_at", "id"]),
     ("dispute", &["acquirer_id", "book_id", "charge_id", "connector", "created_at", "currency", "id", "network_reason_code", "payment_id", "reason"]),
-    ("merchant", &["book_id", "country", "created_at", "fee_bps", "fee_fixed", "id"]),
+    ("merchant", &["book_id", "country", "created_at", "id"]),
     ("payment", &["book_id", "created_at", "id"]),
     ("payment_method", &["bin", "book_id", "brand", "country", "created_at", "fingerprint", "funding", "id", "last4", "test_token",
         "vault_id"]),
     ("refund", &["amount", "balance_transaction_id", "book_id", "charge_id", "created_at", "currency", "from_available", "from_pending",
         "from_receivable", "id", "payment_id", "reason"]),
     ("review", &["book_id", "charge_id", "created_at", "id", "payment_id", "reason"]),
+    ("terms", &["account_id", "book_id", "content", "created_at", "created_by", "id", "kind", "number", "override_reason"]),
     ("webhook_endpoint", &["book_id", "created_at", "id", "secret"]),
 ];
 

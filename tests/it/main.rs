@@ -26,5 +26,6 @@ mod seal;
 mod secrets;
 mod security_page;
 mod separation;
+mod terms;
 mod tls;
 mod vault;

@@ -148,7 +148,10 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     };
     let dispute = first("/v1/disputes", &format!("payment_intent={}", text(&disputed, "id"))).await;
     let review = first("/v1/reviews", "limit=1").await;
+    let fees = json!({ "kind": "fee_schedule", "account": owner, "percent": "2.9", "override_reason": "a test's" });
+    let terms = create("/v1/terms", fees).await;
     BTreeMap::from([
+        ("terms".into(), text(&terms, "id")),
         ("payment_intents".into(), text(&payment, "id")),
         ("charges".into(), text(&charge, "id")),
         ("refunds".into(), text(&refund, "id")),

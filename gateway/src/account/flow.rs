@@ -47,8 +47,6 @@ pub async fn create(call: &Call, new: NewAccount) -> Result<Answer, ApiError> {
         status_reason: None,
         country: new.country,
         default_currency: new.default_currency,
-        fee_bps: 0,
-        fee_fixed: 0,
         created_at: call.at,
         submitted_by: None,
         decided_by: None,
@@ -56,6 +54,7 @@ pub async fn create(call: &Call, new: NewAccount) -> Result<Answer, ApiError> {
         reverify_at: None,
         payouts_paused: false,
         details: new.details,
+        terms: Vec::new(),
     };
     let answer = Answer::ok(&wire::account(&account));
     let unit = Unit::new(call.book_id())

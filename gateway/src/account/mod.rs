@@ -8,5 +8,6 @@ pub mod job;
 pub mod rows;
 pub mod state;
 pub mod store;
+pub mod terms;
 
 pub use rows::Merchant;

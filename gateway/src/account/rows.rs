@@ -1,9 +1,9 @@
 //! The row of a merchant's account, field for column, and what must be on file.
 
 use super::state::Status;
+use super::terms::Terms;
 use crate::api::error::ApiError;
 use crate::commit::{Row, Table, Versioned};
-use crate::payment::accounting;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,8 +22,6 @@ pub struct Merchant {
     pub status_reason: Option<String>,
     pub country: String,
     pub default_currency: String,
-    pub fee_bps: i32,
-    pub fee_fixed: i64,
     pub created_at: Timestamp,
     /// who filed the application: a key's id
     pub submitted_by: Option<String>,
@@ -35,6 +33,9 @@ pub struct Merchant {
     pub reverify_at: Option<Timestamp>,
     pub payouts_paused: bool,
     pub details: MerchantDetails,
+    /// approved terms, its own and the platform's; read along, never written with the account
+    #[serde(default, skip_serializing)]
+    pub terms: Vec<Terms>,
 }
 
 /// What is on file about a merchant.
@@ -166,16 +167,6 @@ impl Merchant {
     /// Whether money may be paid out to it.
     pub fn payouts_enabled(&self) -> bool {
         self.status == Status::Active && !self.payouts_paused
-    }
-
-    /// The platform's fee on a capture. The fixed part is in the default currency and applies to it alone.
-    pub fn fee(&self, amount: i64, currency: &str) -> i64 {
-        let fixed = if currency == self.default_currency {
-            self.fee_fixed
-        } else {
-            0
-        };
-        accounting::fee(amount, self.fee_bps, fixed)
     }
 }
 

@@ -25,6 +25,7 @@ mod payment_methods;
 mod refunds;
 mod returns;
 mod reviews;
+mod terms;
 mod webhook_endpoints;
 
 use crate::app::App;
@@ -142,6 +143,11 @@ routes! {
     POST   "/v1/accounts/{id}/reinstate"          PlatformAdminWrite => accounts::reinstate,
     POST   "/v1/accounts/{id}/offboard"           PlatformAdminWrite => accounts::offboard,
     POST   "/v1/accounts/{id}/payouts"            PlatformAdminWrite => accounts::payouts,
+    POST   "/v1/terms"                            PlatformAdminWrite => terms::create,
+    GET    "/v1/terms"                            AdminRead     => terms::index,
+    GET    "/v1/terms/{id}"                       AdminRead     => terms::retrieve,
+    POST   "/v1/terms/{id}/approve"               PlatformAdminWrite => terms::approve,
+    POST   "/v1/terms/{id}/reject"                PlatformAdminWrite => terms::reject,
     GET    "/v1/disputes"                         DisputesRead  => disputes::index,
     GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
     POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,

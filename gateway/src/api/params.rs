@@ -157,6 +157,11 @@ impl Params {
         self.fields.contains_key(name)
     }
 
+    /// The names that are left, for a group whose names are free.
+    pub fn names(&self) -> Vec<String> {
+        self.fields.keys().cloned().collect()
+    }
+
     /// Optional text: absent, null and empty are `None`.
     pub fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         match self.fields.remove(name) {

@@ -32,6 +32,7 @@ pub trait Versioned: Row {
 #[allow(missing_docs)]
 pub enum Table {
     Merchant,
+    Terms,
     Customer,
     PaymentMethod,
     Payment,
@@ -56,6 +57,7 @@ pub(crate) struct Shape {
 pub(crate) const TABLES: &[Shape] = &[
     Shape { table: Table::Merchant, name: "merchant", mutable: &["version", "name", "status", "status_reason", "default_currency", "submitted_by",
         "decided_by", "offboarding_by", "reverify_at", "payouts_paused", "details"] },
+    Shape { table: Table::Terms, name: "terms", mutable: &["version", "status", "effective_at", "decided_by", "decided_at"] },
     Shape { table: Table::Customer, name: "customer", mutable: &["version", "deleted", "details"] },
     Shape { table: Table::PaymentMethod, name: "payment_method", mutable: &["version", "customer_id", "exp_month", "exp_year", "details"] },
     Shape { table: Table::Payment, name: "payment", mutable: &["version", "status", "operation", "operation_amount", "amount", "currency",

@@ -77,10 +77,17 @@ pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyho
         let book = ledger::open_book(owner, account, name).await?;
         owner
             .execute(
-                "INSERT INTO gateway.merchant (book_id, id, name, status, country, default_currency, fee_bps, fee_fixed, created_at,
-                    reverify_at, details)
-                 VALUES ($1, $2, $3, 'active', 'US', 'usd', 290, 30, $4, $5, $6) ON CONFLICT DO NOTHING",
+                "INSERT INTO gateway.merchant (book_id, id, name, status, country, default_currency, created_at, reverify_at, details)
+                 VALUES ($1, $2, $3, 'active', 'US', 'usd', $4, $5, $6) ON CONFLICT DO NOTHING",
                 &[&book.0, &account, &name, &now, &reverify_at, &on_file(name)],
+            )
+            .await?;
+        owner
+            .execute(
+                "INSERT INTO gateway.terms (book_id, id, version, account_id, kind, number, status, effective_at, created_at, created_by, content)
+                 VALUES ($1, 'trm_' || ($1::bigint)::text, 1, $2, 'fee_schedule', 1, 'approved', $3, $3, 'seed',
+                         '{\"percent\": \"2.9\", \"rates\": {\"usd\": {\"percent\": \"2.9\", \"fixed\": 30}}}') ON CONFLICT DO NOTHING",
+                &[&book.0, &account, &now],
             )
             .await?;
         books.push(book.0);

@@ -167,19 +167,6 @@ impl Books<'_> {
     }
 }
 
-/// The platform's fee on a capture: basis points half-even plus the fixed part, never more than the amount.
-pub fn fee(amount: i64, bps: i32, fixed: i64) -> i64 {
-    let scaled = i128::from(amount) * i128::from(bps);
-    let (whole, rest) = (scaled / 10_000, scaled % 10_000);
-    let rounded = match rest.cmp(&5_000) {
-        std::cmp::Ordering::Less => whole,
-        std::cmp::Ordering::Greater => whole + 1,
-        std::cmp::Ordering::Equal => whole + whole % 2,
-    };
-    // amount is at most 99,999,999 and bps at most 10,000, so this is far inside i64
-    (rounded as i64).saturating_add(fixed).min(amount)
-}
-
 /// Splits a sum over the merchant's available money, its pending money and a claim on it, in this order.
 pub fn fund(amount: i64, available: i64, pending: i64) -> (i64, i64, i64) {
     let from_available = amount.min(available.max(0));
@@ -201,20 +188,5 @@ mod tests {
             prop_assert!(a <= available.max(0) && p <= pending.max(0));
             prop_assert!(r == 0 || (a == available.max(0) && p == pending.max(0)));
         }
-
-        #[test]
-        fn fees_never_exceed_the_amount(amount in 1i64..99_999_999, bps in 0i32..10_000, fixed in 0i64..10_000) {
-            let fee = fee(amount, bps, fixed);
-            prop_assert!((0..=amount).contains(&fee));
-        }
-    }
-
-    #[test]
-    fn fees_round_half_to_even() {
-        assert_eq!(fee(1000, 290, 30), 59);
-        assert_eq!(fee(50, 100, 0), 0); // 0.5 -> 0
-        assert_eq!(fee(150, 100, 0), 2); // 1.5 -> 2
-        assert_eq!(fee(250, 100, 0), 2); // 2.5 -> 2
-        assert_eq!(fee(10, 290, 30), 10);
     }
 }

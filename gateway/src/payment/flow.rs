@@ -103,6 +103,7 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
         canceled_at: None,
         details: new.details,
     };
+    payment.details.disclosure = Some(Disclosure::of(&call.merchant, &payment.currency, call.at));
     let created = call.event("payment_intent.created", &wire::payment_intent(&payment));
     let unit = Unit::new(call.book_id()).insert(&created);
     if !new.confirm {
@@ -208,8 +209,12 @@ pub async fn update(
             }
         }
         if !amendment.is_empty() {
+            let before = payment.currency.clone();
             payment = state::apply(&payment, &Fact::Amended(amendment))?;
             crate::app::whole_units(payment.amount, &payment.currency)?;
+            if payment.currency != before {
+                payment.details.disclosure = Some(Disclosure::of(&call.merchant, &payment.currency, call.at));
+            }
         }
         describe(&mut payment.details);
         let unit = unit.update(&mut payment);

@@ -2,6 +2,9 @@
 //!
 //! Plain data. It must never hold a card number, a CVC or a secret.
 
+use crate::account::Merchant;
+use crate::account::rows::ReturnPolicy;
+use crate::account::terms::{Kind, Rate};
 use crate::commit::{Digest, Row, Table, Versioned};
 use crate::connector::ThreeDSecure;
 use jiff::Timestamp;
@@ -74,8 +77,45 @@ pub struct PaymentDetails {
     /// what the payer has to do now, as the wire shows it
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_action: Option<Value>,
+    /// what the payer is told before the payment is confirmed, and holds ever after
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<Disclosure>,
     /// random part of the client secret
     pub client_secret: String,
+}
+
+/// Who is paid, under which terms: as they were in force when the payment was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Disclosure {
+    /// legal name of the merchant
+    pub payee: String,
+    /// the platform's fee, which the merchant pays out of the amount
+    pub rate: Rate,
+    /// id of the fee schedule
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee_schedule: Option<String>,
+    /// id of the terms of service
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<String>,
+    /// the merchant's promise about returns
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_policy: Option<ReturnPolicy>,
+}
+
+impl Disclosure {
+    /// What holds for this merchant at this moment.
+    pub fn of(merchant: &Merchant, currency: &str, at: Timestamp) -> Self {
+        let (schedule, rate) = merchant.rate(currency, at);
+        let name = merchant.details.company.name.as_ref();
+        Self {
+            payee: name.unwrap_or(&merchant.name).clone(),
+            rate,
+            fee_schedule: schedule.map(|s| s.id.clone()),
+            terms: merchant.in_force(Kind::TermsOfService, at).map(|t| t.id.clone()),
+            return_policy: merchant.details.return_policy.clone(),
+        }
+    }
 }
 
 /// Where a payment stands; Stripe's words.

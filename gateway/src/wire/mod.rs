@@ -6,12 +6,14 @@ mod account;
 mod dispute;
 mod money;
 mod payment;
+mod terms;
 mod webhook_endpoint;
 
 pub use account::account;
 pub use dispute::dispute;
 pub use money::{Standing, amount, balance, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
+pub use terms::terms;
 pub use webhook_endpoint::webhook_endpoint;
 
 use jiff::Timestamp;

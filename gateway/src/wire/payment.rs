@@ -23,6 +23,7 @@ pub fn payment_intent(payment: &Payment) -> Value {
         "cancellation_reason": details.cancellation_reason,
         "capture_method": match payment.capture_method { CaptureMethod::Automatic => "automatic", CaptureMethod::Manual => "manual" },
         "client_secret": format!("{id}_secret_{}", details.client_secret),
+        "confirmation": super::terms::confirmation(payment),
         "confirmation_method": details.confirmation_method.as_deref().unwrap_or("automatic"),
         "created": seconds(payment.created_at),
         "currency": payment.currency,

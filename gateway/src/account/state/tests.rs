@@ -18,8 +18,6 @@ pub(crate) fn account(status: Status) -> Merchant {
         status_reason: None,
         country: "US".into(),
         default_currency: "usd".into(),
-        fee_bps: 0,
-        fee_fixed: 0,
         created_at: at(0),
         submitted_by: Some("maker".into()),
         decided_by: Some("limiter".into()),
@@ -46,6 +44,7 @@ pub(crate) fn account(status: Status) -> Merchant {
             }),
             ..MerchantDetails::default()
         },
+        terms: Vec::new(),
     }
 }
 

@@ -196,7 +196,7 @@ fn company_told() -> Fields {
         .field("verification", nothing(), "")
 }
 
-fn policy_told() -> Fields {
+pub(super) fn policy_told() -> Fields {
     Fields::new()
         .field("version", integer_from(1, i64::from(u32::MAX)), "")
         .seldom("window_days", integer_from(0, 3650), "Days from receipt of the goods.")

@@ -25,6 +25,7 @@ pub(super) mod payment_intents;
 pub(super) mod payment_methods;
 pub(super) mod refunds;
 pub(super) mod reviews;
+pub(super) mod terms;
 pub(super) mod webhook_endpoints;
 
 pub use document::document;
@@ -53,6 +54,7 @@ const OBJECTS: &[fn() -> Object] = &[
     balance::balance,
     balance::balance_transaction,
     accounts::account,
+    terms::terms,
 ];
 
 /// `/openapi.json` and `/reference`: the same for everyone, without a key.

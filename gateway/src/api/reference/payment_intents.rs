@@ -142,6 +142,11 @@ pub(in crate::api) fn payment_intent() -> Object {
                 ),
                 "",
             )
+            .field(
+                "confirmation",
+                confirmation().or_null(),
+                "What the payer is told before it is confirmed; it holds ever after.",
+            )
             .field("confirmation_method", choice(&["automatic", "manual"]), "")
             .field("created", moment(), "")
             .field("currency", currency(), "")
@@ -330,3 +335,30 @@ const STATUSES: [&str; 7] = [
     "succeeded",
     "canceled",
 ];
+
+/// Who is paid, how much, at which fee, with which right of return.
+fn confirmation() -> Schema {
+    let fee = Fields::new()
+        .field("amount", minor_units(), "")
+        .field("fixed", minor_units(), "")
+        .field(
+            "paid_by",
+            always("payee"),
+            "It is taken out of the amount; the payer pays no more.",
+        )
+        .field("percent", super::terms::percent(), "")
+        .field("schedule", id("trm").or_null(), "The fee schedule in force.");
+    part(
+        Fields::new()
+            .field("payee", text(), "Legal name of who is paid.")
+            .field("amount", amount(), "")
+            .field("currency", currency(), "")
+            .field("fee", part(fee), "The platform's.")
+            .field(
+                "return_policy",
+                part(super::accounts::policy_told()).or_null(),
+                "The payee's promise about returns.",
+            )
+            .field("terms_of_service", id("trm").or_null(), "The terms in force."),
+    )
+}

@@ -242,7 +242,7 @@ async fn captured(call: &Call, payment: &Payment, charge: &Charge) -> Result<(Un
     let books = books(call, payment, &charge.connector)?;
     let mut captured = charge.clone();
     settled(&mut captured);
-    let (row, journals) = capture_entries(call, &books, &mut captured, amount)?;
+    let (row, journals) = capture_entries(call, &books, payment, &mut captured, amount)?;
     let unit = Unit::new(call.book_id())
         .update(&mut next)
         .update(&mut captured)

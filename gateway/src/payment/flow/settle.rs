@@ -115,7 +115,7 @@ async fn approved(
     let mut transaction = None;
     if approval.captured {
         let amount = charge.amount;
-        let (row, journals) = capture_entries(call, &books, &mut charge, amount)?;
+        let (row, journals) = capture_entries(call, &books, payment, &mut charge, amount)?;
         unit = unit.journals(journals).insert(&row);
         transaction = Some(row);
     } else {
@@ -240,10 +240,15 @@ pub(super) fn ask_again(call: &Call, charge: &mut Charge) {
 pub(super) fn capture_entries(
     call: &Call,
     books: &Books<'_>,
+    payment: &Payment,
     charge: &mut Charge,
     amount: i64,
 ) -> Result<(BalanceTransaction, Vec<ledger::journal::Journal>), ApiError> {
-    let fee = call.merchant.fee(amount, &charge.currency);
+    // What was in force when the payment was made; of payments from before that was kept, what was when it was attempted.
+    let fee = match &payment.details.disclosure {
+        Some(told) => told.rate.fee(amount),
+        None => call.merchant.rate(&charge.currency, charge.created_at).1.fee(amount),
+    };
     let journals = books.captured(charge, amount, fee).map_err(Refused::Ledger)?;
     charge.captured = true;
     charge.amount_captured = amount;
