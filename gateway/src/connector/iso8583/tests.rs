@@ -1,6 +1,7 @@
 //! What only a host that cannot be asked makes necessary: reversals that survive a crash, a line that comes back, TLS.
 
 use super::*;
+use crate::connector::CardSource;
 use crate::connector::test_requests::{ask, capture};
 use crate::connector::test_world::World;
 use crate::test_postgres::{Postgres, TempDir};
