@@ -3,7 +3,7 @@
 #
 #   scripts/bootstrap.sh run     what building and running need: a C compiler and PostgreSQL's server programs
 #   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
-#                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js (the API),
+#                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js and schemathesis (the API),
 #                                nftables and iproute2 (the firewall, as root), openssl (TLS)
 #
 # System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ and tests/sdk/node/node_modules in the
@@ -41,9 +41,9 @@ for_testing() {
 stripe_python() {
     local venv=.tools/python wanted=tests/sdk/python/requirements.txt
     cmp -s "$wanted" "$venv/installed.txt" && return
-    say "installing the Stripe SDK for Python into $venv"
+    say "installing the Stripe SDK for Python and schemathesis into $venv"
     { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted" \
-        && cp "$wanted" "$venv/installed.txt"; } || warn "the Python SDK is missing: its tests will fail"
+        && cp "$wanted" "$venv/installed.txt"; } || warn "Python packages are missing: their tests will fail"
 }
 
 stripe_node() {

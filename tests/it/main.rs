@@ -12,6 +12,7 @@ mod citus;
 mod crashes;
 mod database_tls;
 mod finance;
+mod fuzzed;
 mod gate;
 mod gate_limits;
 mod gate_serve;

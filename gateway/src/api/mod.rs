@@ -161,7 +161,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/return/{account}/{payment}/{token}", get(returns::payer))
         .merge(reference::routes())
         .fallback(unknown)
-        .method_not_allowed_fallback(unknown)
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(app.clone(), headers))
         .layer(middleware::from_fn(card_data::refuse)) // outermost: nothing inside may echo a number
         .with_state(app)
@@ -190,6 +190,20 @@ async fn unknown(method: Method, uri: Uri) -> Response {
         ),
     );
     error.status = 404;
+    error.into_response()
+}
+
+/// A path that is known, by another method than its own; the router adds `Allow`.
+async fn other_method(method: Method, uri: Uri) -> Response {
+    let mut error = ApiError::invalid(
+        "method_not_allowed",
+        "",
+        format!(
+            "{} does not take {method}. The header Allow of this answer names what it takes.",
+            error::shown(uri.path())
+        ),
+    );
+    error.status = 405;
     error.into_response()
 }
 

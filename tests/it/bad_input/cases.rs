@@ -408,6 +408,7 @@ fn bodies() -> Vec<Case> {
 
 fn routes() -> Vec<Case> {
     let nothing = (404, "*", "*");
+    let other_method = (405, "method_not_allowed", "");
     vec![
         ("an unknown route", Get("/v1/nothing".into()), nothing),
         ("no route at all", Get("/".into()), nothing),
@@ -419,12 +420,12 @@ fn routes() -> Vec<Case> {
         (
             "the wrong method",
             Raw("PUT", PAYMENTS.into(), FORM, Vec::new()),
-            nothing,
+            other_method,
         ),
         (
             "another wrong one",
             Raw("DELETE", PAYMENTS.into(), FORM, Vec::new()),
-            nothing,
+            other_method,
         ),
         (
             "an id that is none",

@@ -163,7 +163,7 @@ fn body(takes: Fields, example: Option<Value>) -> Value {
 }
 
 fn expand() -> Schema {
-    schema::list(schema::text_up_to(255))
+    schema::list(schema::expandable_path())
 }
 
 fn schemas() -> Value {

@@ -120,28 +120,28 @@ pub(in crate::api) fn payment_method() -> Object {
 
 /// A payment method typed: `payment_method_data`, and the body of its creation.
 pub(super) fn typed() -> Fields {
-    let card = Fields::new()
-        .field(
+    let number = Fields::new()
+        .required(
             "number",
             text_up_to(40).example("4242424242424242"),
             "The one place for a card number.",
         )
-        .field("exp_month", integer_from(1, 12).example(12), "")
-        .field("exp_year", integer().example(2034), "Four digits.")
+        .required("exp_month", integer_from(1, 12).example(12), "")
+        .required("exp_year", integer_from(0, 9999).example(2034), "Four digits.")
         .field(
             "cvc",
             text_up_to(4).example("123"),
             "Looked at and dropped; never kept.",
         )
-        .field(
-            "token",
-            text().example("tok_visa"),
-            "A published test card instead of the rest.",
-        )
         .ignored(&["networks"]);
+    let token = Fields::new().required(
+        "token",
+        text().example("tok_visa"),
+        "A published test card, instead of a number.",
+    );
     Fields::new()
         .required("type", choice(&["card"]), "")
-        .required("card", group(card), "")
+        .required("card", either([group(number), group(token)]), "")
         .field(
             "billing_details",
             free_texts(json!({ "name": "Ada" })),

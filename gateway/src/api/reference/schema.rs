@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub struct Schema(pub(super) Value);
 
 impl Schema {
-    /// null, where there is nothing to tell.
+    /// Or null: there is nothing to tell, or the parameter is unset.
     #[must_use]
     pub fn or_null(mut self) -> Self {
         if let Some(Value::String(one)) = self.0.get("type") {
@@ -19,9 +19,11 @@ impl Schema {
             if let Some(Value::Array(words)) = self.0.get_mut("enum") {
                 words.push(Value::Null);
             }
-        } else {
+        } else if let Some(Value::Array(all)) = self.0.get_mut("anyOf") {
+            all.push(nothing().0);
+        } else if self.0.get("$ref").is_some() {
             self.0 = json!({ "anyOf": [self.0, { "type": "null" }] });
-        }
+        } // and what may be anything may be null already
         self
     }
 
@@ -53,6 +55,11 @@ pub fn text_up_to(characters: u32) -> Schema {
 /// Text of this form (a regular expression).
 pub fn text_like(pattern: &str, example: &str) -> Schema {
     Schema(json!({ "type": "string", "pattern": pattern })).example(example)
+}
+
+/// What may be expanded: a property, or a path of at most four of them.
+pub fn expandable_path() -> Schema {
+    text_like("^[a-z0-9_]+(\\.[a-z0-9_]+){0,3}$", "customer")
 }
 
 /// A whole number.
@@ -270,28 +277,21 @@ impl Fields {
 
     /// As parameters: nothing else is accepted, and what is optional may be sent as null for "unset".
     pub(super) fn parameters(self) -> Value {
-        let (mut properties, mut required) = (Map::new(), Vec::new());
-        for field in self.0 {
-            if field.presence == Presence::Required {
-                required.push(Value::String(field.name.clone()));
-                properties.insert(field.name, field.schema.0);
+        let required: Vec<Value> = self
+            .0
+            .iter()
+            .filter(|field| field.presence == Presence::Required)
+            .map(|field| json!(field.name))
+            .collect();
+        let sent = |field: Field| {
+            let schema = if field.presence == Presence::Required {
+                field.schema
             } else {
-                let about = field
-                    .schema
-                    .0
-                    .get("description")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned();
-                let free = field.schema.0.get("type").is_none() && field.schema.0.get("anyOf").is_none();
-                let schema = if free {
-                    field.schema
-                } else {
-                    field.schema.or_null().about(&about)
-                };
-                properties.insert(field.name, schema.0);
-            }
-        }
+                field.schema.or_null()
+            };
+            (field.name, storable(schema.0))
+        };
+        let properties: Map<String, Value> = self.0.into_iter().map(sent).collect();
         json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
     }
 
@@ -310,11 +310,30 @@ impl Fields {
 
     /// Name, schema and whether it must be sent, for parameters of a query.
     pub(super) fn each(self) -> impl Iterator<Item = (String, Value, bool)> {
-        self.0
-            .into_iter()
-            .map(|field| (field.name, field.schema.0, field.presence == Presence::Required))
+        let each = |field: Field| {
+            (
+                field.name,
+                storable(field.schema.0),
+                field.presence == Presence::Required,
+            )
+        };
+        self.0.into_iter().map(each)
     }
 }
+
+/// Text that is sent has no control characters but line ends and tabs, and none that turn its direction.
+fn storable(mut schema: Value) -> Value {
+    let is_text = schema["type"] == "string" || schema["type"][0] == "string";
+    if is_text && schema.get("pattern").is_none() && schema.get("enum").is_none() {
+        schema["pattern"] = STORABLE.into();
+    }
+    if let Some(items) = schema.get_mut("items") {
+        *items = storable(items.take());
+    }
+    schema
+}
+
+const STORABLE: &str = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]*$";
 
 /// An object of the API, listed in [`super::OBJECTS`].
 #[derive(Clone, Debug)]
