@@ -4,6 +4,7 @@
 //! its request.
 
 use crate::app::{App, Merchant};
+use crate::audit_log::Trail;
 use crate::commit::{Digest, Request};
 use crate::event::Event;
 use crate::{api::error::ApiError, id};
@@ -28,6 +29,8 @@ pub struct Call {
     pub expand: Vec<String>,
     /// the object that the answer shows, where it is not the payment that a flow works on: a review
     pub subject: Option<String>,
+    /// what it leaves in the audit log
+    pub(crate) trail: Trail,
     claimed: AtomicBool,
 }
 
@@ -93,6 +96,7 @@ impl Call {
             key,
             expand,
             subject: None,
+            trail: Trail::default(),
             claimed: AtomicBool::new(false),
         }
     }
@@ -100,6 +104,12 @@ impl Call {
     /// Background work for a merchant.
     pub fn background(app: Arc<App>, merchant: Arc<Merchant>) -> Self {
         Self::new(app, merchant, id::new(id::prefix::REQUEST), None, Vec::new())
+    }
+
+    /// The same with what it leaves in the audit log.
+    pub(crate) fn leaving(mut self, trail: Trail) -> Self {
+        self.trail = trail;
+        self
     }
 
     /// The merchant's book.

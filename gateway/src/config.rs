@@ -11,10 +11,12 @@ use std::time::Duration;
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 
+use crate::audit_log::export;
 use crate::connector;
 use crate::edge::{ClientAuth, Files, Limits};
 use crate::egress;
 use crate::vault::TransitConfig;
+use crate::webhook::receiver::Receiver;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +36,8 @@ pub struct Settings {
     pub vault: Vault,
     /// The seal of the books.
     pub seal: Seal,
+    /// Where the audit log is told.
+    pub audit: Audit,
     /// An acquirer on Stripe's wire.
     pub stripe: Stripe,
     /// Payers' browsers.
@@ -114,6 +118,22 @@ pub struct Seal {
 pub struct Payers {
     /// Scheme and host where they reach the API listener; empty for nowhere.
     pub base_url: String,
+}
+
+/// Where the audit log is told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// A directory for its lines; empty for none.
+    pub directory: PathBuf,
+    /// A receiver of its lines; empty for none.
+    pub url: String,
+    /// What signs them.
+    pub secret: Secret,
+    /// Authorities whose certificates the receiver may have.
+    pub authorities: PathBuf,
+    /// Milliseconds between looks.
+    pub every_ms: u64,
 }
 
 /// Events told to merchants.
@@ -279,6 +299,19 @@ impl Settings {
                 "must be scheme and host, like https://pay.example",
             ));
         }
+        if self.audit.every_ms == 0 || self.audit.every_ms > 60_000 {
+            return Err(wrong("audit.every_ms", "must be from 1 to 60000 (a minute)"));
+        }
+        if !self.audit.directory.as_os_str().is_empty() && !self.audit.directory.is_dir() {
+            return Err(wrong("audit.directory", "must be a directory that exists"));
+        }
+        if !self.audit.url.is_empty() {
+            if self.audit.secret.0.is_empty() {
+                return Err(wrong("audit.secret", "must be set: the receiver knows us by it"));
+            }
+            let none = std::sync::Arc::new(rustls::RootCertStore::empty());
+            Receiver::new(&self.audit.url, "", &none).map_err(|problem| wrong("audit.url", &problem))?;
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             return Err(wrong("log.filter", &error.to_string()));
         }
@@ -393,6 +426,31 @@ impl Listener {
             client,
         }
     }
+}
+
+impl Audit {
+    /// Where to, with what it needs.
+    ///
+    /// # Errors
+    /// When the authorities cannot be read.
+    pub fn export(&self) -> anyhow::Result<export::Config> {
+        Ok(export::Config {
+            directory: (!self.directory.as_os_str().is_empty()).then(|| self.directory.clone()),
+            receiver: receiver(&self.url, &self.secret, &self.authorities)?,
+            every: Duration::from_millis(self.every_ms),
+        })
+    }
+}
+
+fn receiver(url: &str, secret: &Secret, authorities: &Path) -> anyhow::Result<Option<Receiver>> {
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let file = (!authorities.as_os_str().is_empty()).then_some(authorities);
+    let roots = egress::roots_or_none(file).map_err(anyhow::Error::msg)?;
+    Receiver::new(url, secret.expose(), &roots)
+        .map(Some)
+        .map_err(anyhow::Error::msg)
 }
 
 impl Vault {
@@ -538,6 +596,14 @@ mod tests {
                 set("[seal]\nheads_copy = \"/var/lib/counterfoil/heads\""),
                 &[],
                 "seal.heads_copy",
+            ),
+            (set("[audit]\nevery_ms = 0"), &[], "audit.every_ms"),
+            (set("[audit]\ndirectory = \"/no/where\""), &[], "audit.directory"),
+            (set("[audit]\nurl = \"https://10.0.0.1/\""), &[], "audit.secret"),
+            (
+                set("[audit]\nsecret = \"s\"\nurl = \"http://log.internal:8080/\""),
+                &[],
+                "audit.url",
             ),
             (set("[log]\nfilter = \"gateway=shout\""), &[], "log.filter"),
             (set(""), &[("COUNTERFOIL__API__ADRESS", "1.2.3.4:1")], "adress"),

@@ -144,7 +144,7 @@ mod tests {
         };
         let target = Target::parse(url, &policy).unwrap();
         TargetClient::new(&policy)
-            .post(&target, "t=1", Bytes::new())
+            .post(&target, http::HeaderMap::new(), Bytes::new())
             .await
             .map(|answer| answer.status.as_u16())
     }

@@ -23,6 +23,7 @@ pub mod prefix {
     pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";
     pub const KEY: &str = "key";
+    pub const AUDIT_EVENT: &str = "aud";
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -49,6 +50,21 @@ pub fn from_uuid(prefix: &str, uuid: Uuid) -> String {
         id.push(ALPHABET[((bits >> (position * 5)) & 31) as usize] as char);
     }
     id
+}
+
+/// The UUID that an id of this kind stands for.
+pub fn to_uuid(prefix: &str, id: &str) -> Option<Uuid> {
+    let suffix = id.strip_prefix(prefix)?.strip_prefix('_')?;
+    if suffix.len() != 26 {
+        return None;
+    }
+    suffix
+        .bytes()
+        .try_fold(0u128, |bits, c| {
+            let value = ALPHABET.iter().position(|letter| *letter == c)?;
+            (bits >> 123 == 0).then_some(bits << 5 | value as u128)
+        })
+        .map(Uuid::from_u128)
 }
 
 /// The kind that an id names, if it has the shape of one of ours.

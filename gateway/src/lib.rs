@@ -9,6 +9,7 @@ pub mod account;
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod audit_log;
 pub mod auth;
 pub mod call;
 pub mod callback;

@@ -1,4 +1,4 @@
-//! The seal of the books as background work: a round now and then, beside whatever else the service does.
+//! The seals of the books and of the audit log as background work: a round now and then, beside whatever else the service does.
 //!
 //! Every process of the service runs it; the ledger lets one work at a time. A failed round is told and tried again, never
 //! skipped: what was not sealed waits. The service goes on without its seal, since payments must not stop for it; the metrics
@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::Context;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
-use ledger::seal::{HeadLog, Keys, SealError, Sealer};
+use ledger::seal::{HeadLog, JOURNALS, Keys, SealError, Sealer, Series};
 use prometheus::{IntCounter, IntGauge, Registry};
+
+use crate::audit_log;
 
 /// How the books are sealed.
 #[derive(Clone, Debug)]
@@ -38,20 +40,26 @@ pub struct Sealing {
 }
 
 impl Config {
-    /// A sealer as configured.
+    /// A sealer of the books as configured.
     ///
     /// # Errors
     /// When keys or a directory cannot be had.
     pub fn sealer(&self) -> anyhow::Result<Sealer> {
+        self.sealer_of(&JOURNALS, "")
+    }
+
+    /// A sealer of this series; its heads are files with this prefix.
+    fn sealer_of(&self, series: &'static Series, prefix: &'static str) -> anyhow::Result<Sealer> {
         let keys = match self.make_keys {
             true => Keys::from_file_or_create(&self.keys),
             false => Keys::from_file(&self.keys),
         };
         let keys = keys.with_context(|| self.keys.display().to_string())?;
-        let open =
-            |dir: &PathBuf| HeadLog::open(dir).with_context(|| format!("heads of the seal in {}", dir.display()));
+        let open = |dir: &PathBuf| {
+            HeadLog::open_as(dir, prefix).with_context(|| format!("heads of the seal in {}", dir.display()))
+        };
         let heads = self.heads.iter().map(open).collect::<anyhow::Result<_>>()?;
-        Ok(Sealer::new(keys, heads, self.page_journals))
+        Ok(Sealer::of(series, keys.of_series(series), heads, self.page_journals))
     }
 }
 
@@ -60,21 +68,30 @@ impl Sealing {
     ///
     /// # Errors
     /// When they cannot be had.
-    #[expect(clippy::needless_pass_by_value, reason = "the settings end here")]
-    pub fn new(config: Config) -> anyhow::Result<Self> {
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        Self::of(config, config.sealer()?, "", "counterfoil_sealed_journals")
+    }
+
+    /// The same for the audit log.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub fn of_audit_log(config: &Config) -> anyhow::Result<Self> {
+        let sealer = config.sealer_of(&audit_log::SERIES, audit_log::HEADS)?;
+        Self::of(config, sealer, "audit_", "counterfoil_sealed_audit_events")
+    }
+
+    fn of(config: &Config, sealer: Sealer, series: &str, sealed: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            sealer: config.sealer()?,
+            sealer,
             every: config.every,
-            journals: IntGauge::new(
-                "counterfoil_sealed_journals",
-                "Journals under the newest head of the seal",
-            )?,
+            journals: IntGauge::new(sealed, "Rows under the newest head of the seal")?,
             last_round: IntGauge::new(
-                "counterfoil_seal_last_round_timestamp_seconds",
+                format!("counterfoil_{series}seal_last_round_timestamp_seconds"),
                 "When a round of sealing last went well, here or in another process",
             )?,
             failures: IntCounter::new(
-                "counterfoil_seal_failures_total",
+                format!("counterfoil_{series}seal_failures_total"),
                 "Rounds of sealing that failed, and heads that could not be exported",
             )?,
         })

@@ -4,8 +4,9 @@
 //! back. It must never hold a rule of its own.
 
 use crate::app::{App, Parts, Settings};
+use crate::audit_log::{self, AuditEvent};
 use crate::clock::Clock;
-use crate::commit::{self, Committer};
+use crate::commit::{self, Committer, Unit};
 use crate::connector;
 use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
@@ -46,6 +47,8 @@ pub struct ServiceConfig {
     pub transit: Option<TransitConfig>,
     /// the seal of the books
     pub seal: seal::Config,
+    /// where the audit log is told
+    pub audit: audit_log::export::Config,
     /// the acquirers
     pub connectors: connector::Settings,
     /// scheme and host where payers' browsers reach the API listener
@@ -135,7 +138,10 @@ impl Service {
             &clock,
         )?);
         vault.load().await.context("the vault")?;
-        let sealing = seal::Sealing::new(config.seal)?;
+        let sealings = [
+            seal::Sealing::new(&config.seal)?,
+            seal::Sealing::of_audit_log(&config.seal)?,
+        ];
         let committer = Committer::start(
             config.database,
             Options {
@@ -181,7 +187,9 @@ impl Service {
         service
             .metrics
             .register(Box::new(service.app.security.metric.clone()))?;
-        sealing.register(&service.metrics)?;
+        for sealing in &sealings {
+            sealing.register(&service.metrics)?;
+        }
         let attempts = risk::rebuild(&service.app)
             .await
             .map_err(|e| anyhow::anyhow!(e.message))
@@ -221,13 +229,38 @@ impl Service {
             service.app.clone(),
             until(stopped.clone()),
         )));
-        let reads = service.app.reads.clone();
-        service.work.push(tokio::spawn(sealing.run(reads, until(stopped))));
+        for sealing in sealings {
+            let reads = service.app.reads.clone();
+            service
+                .work
+                .push(tokio::spawn(sealing.run(reads, until(stopped.clone()))));
+        }
+        service.work.push(tokio::spawn(audit_log::export::run(
+            config.audit,
+            service.app.reads.clone(),
+            service.app.clock.clone(),
+            until(stopped),
+        )));
+        service.note("service start").await?;
         Ok(service)
+    }
+
+    /// The service's own beginning and end are in the audit log: what is not in it while it ran did not happen.
+    async fn note(&self, action: &str) -> anyhow::Result<()> {
+        let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        let event = AuditEvent::of_system(audit_log::PLATFORM, self.app.clock.now(), action, version);
+        let unit = Unit::new(event.book_id).insert(&event);
+        self.app.commit(unit).await.context("the audit log")
     }
 
     /// Stops background work and commits what is queued; called after the API has drained.
     pub async fn shutdown(self) {
+        if let Err(error) = self.note("service stop").await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the end of the service is not in the audit log"
+            );
+        }
         self.stop.send_replace(true);
         for work in self.work {
             // a panic was reported where it happened

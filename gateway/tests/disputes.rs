@@ -258,6 +258,10 @@ impl World {
                 every: Duration::from_secs(1),
                 page_journals: 4096,
             },
+            audit: gateway::audit_log::export::Config {
+                every: Duration::from_secs(1),
+                ..Default::default()
+            },
             connectors: connector::Settings {
                 stripe: Some(stripe::Settings {
                     base_url: announced["api_url"].as_str().expect("api_url").to_owned(),

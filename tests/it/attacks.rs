@@ -5,7 +5,8 @@ use serde_json::json;
 use tests::{TestApp, said};
 use tokio_postgres::Client;
 
-const HISTORY: [&str; 4] = [
+const HISTORY: [&str; 5] = [
+    "gateway.audit_event",
     "ledger.journal",
     "ledger.book",
     "gateway.event",

@@ -20,6 +20,9 @@ const REFERENCE: [&str; 8] = [
 
 /// Stay on the coordinator: not of one book, and not on the path of a payment.
 const LOCAL: &[&str] = &[
+    "gateway.audit_event",
+    "gateway.audit_export",
+    "gateway.audit_seal",
     "gateway.callback",
     "gateway.iso8583_message",
     "gateway.console_user",

@@ -18,14 +18,14 @@ use tokio::process::{Child, Command};
 type Https = Client<hyper_rustls::HttpsConnector<HttpConnector>, Empty<bytes::Bytes>>;
 
 /// A second process; ends with the test.
-struct Second {
-    url: String,
+pub struct Second {
+    pub url: String,
     _process: Child,
 }
 
 impl Second {
     /// Starts it on the database of `app`, with these settings on top of what it needs.
-    async fn start(app: &TestApp, name: &str, access: &str, authorities: &Path) -> Self {
+    pub async fn start(app: &TestApp, name: &str, access: &str, authorities: &Path) -> Self {
         let free = || {
             let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
             socket.local_addr().expect("bound").port()

@@ -11,6 +11,8 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("gateway_app",   "gateway.*",                    "DT",    PRUNED),
     ("gateway_app",   "gateway.event",                "U",     &[]),
     ("gateway_app",   "gateway.balance_transaction",  "U",     &[]),
+    ("gateway_app",   "gateway.audit_event",          "U",     &[]),
+    ("gateway_app",   "gateway.audit_seal",           "IU",    &[]),
     ("gateway_app",   "gateway.console_user",         "UDT",   &[]),
     ("gateway_app",   "ledger.*",                     "IUDT",  &[]),
     ("gateway_app",   "vault.*",                      "SIUDT", &[]),
@@ -61,6 +63,7 @@ const NEVER: &[&str] = &[
     "CREATE TABLE public.mine (x int)",
     "ALTER TABLE ledger.journal DISABLE TRIGGER ALL",
     "ALTER TABLE gateway.event DISABLE TRIGGER append_only",
+    "ALTER TABLE gateway.audit_event DISABLE TRIGGER append_only",
     "DROP TABLE gateway.event",
     "DROP FUNCTION ledger.refuse_change() CASCADE",
     "ALTER TABLE vault.card OWNER TO CURRENT_USER",
@@ -138,6 +141,9 @@ async fn every_role_can_do_its_work() {
         ("finance_ro",    "SELECT count(*) FROM gateway.balance_transaction"),
         ("finance_ro",    "SELECT count(*) FROM ledger.posting"),
         ("auditor",       "SELECT count(*) FROM gateway.event"),
+        ("auditor",       "SELECT count(*) FROM gateway.audit_event"),
+        ("finance_ro",    NOTE_ACT),
+        ("vault_keeper",  NOTE_ACT),
         ("auditor",       "SELECT count(*) FROM ledger.journal"),
     ];
     for (role, statement) in allowed {
@@ -211,6 +217,9 @@ async fn the_migrator_migrates_a_new_database_and_is_no_superuser() {
         "DELETE FROM gateway.event",
         "UPDATE gateway.balance_transaction SET amount = 0",
         "TRUNCATE gateway.event",
+        "DELETE FROM gateway.audit_event",
+        "UPDATE gateway.audit_event SET actor = 'nobody'",
+        "TRUNCATE gateway.audit_seal",
         "TRUNCATE ledger.journal",
         BECOME_OWNER,
         "SET session_replication_role = replica",
@@ -288,6 +297,9 @@ async fn tables(owner: &Client) -> BTreeMap<String, Vec<String>> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
+/// What every role may: say what it did. As whom is not its to say.
+const NOTE_ACT: &str =
+    "SELECT gateway.note_act(gen_random_uuid(), now(), 'operator:x@y', 'a test', NULL, NULL, 'done', NULL)";
 const DENIED: &str = "42501";
 /// The ledger's own code for an attempt on its history.
 const IMMUTABLE: &str = "LG007";

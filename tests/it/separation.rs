@@ -137,6 +137,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         .await
         .ok();
     let event = get("/v1/events").form("limit=1").send().await.ok();
+    let audited = get("/v1/audit_events").form("limit=1").send().await.ok();
     create("/v1/payment_intents", sale("pm_card_riskLevelElevated")).await;
     let disputed = create("/v1/payment_intents", sale("pm_card_createDispute")).await;
     let first = async |path: &str, form: &str| {
@@ -160,6 +161,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         ("webhook_endpoints".into(), text(&endpoint, "id")),
         ("events".into(), text(&event["data"][0], "id")),
         ("balance_transactions".into(), text(&charge, "balance_transaction")),
+        ("audit_events".into(), text(&audited["data"][0], "id")),
         ("accounts".into(), owner.clone()),
         ("disputes".into(), dispute),
         ("reviews".into(), review),

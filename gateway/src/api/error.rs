@@ -162,9 +162,16 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static(if retry { "true" } else { "false" }),
             );
         }
+        if let Some(code) = self.code {
+            response.extensions_mut().insert(Code(code));
+        }
         response
     }
 }
+
+/// The code of a refusal, for the audit log; on the response beside its body.
+#[derive(Clone, Debug)]
+pub struct Code(pub String);
 
 impl From<tokio_postgres::Error> for ApiError {
     fn from(error: tokio_postgres::Error) -> Self {

@@ -7,6 +7,7 @@ use super::error::ApiError;
 use super::idempotency;
 use super::params::Params;
 use crate::app::App;
+use crate::audit_log::Trail;
 use crate::auth::{self, Access, Admitted, Scope};
 use crate::call::{Answer, Call};
 use crate::edge::RequestId;
@@ -79,6 +80,10 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
             .await
             .map_err(|_| ApiError::invalid("invalid_request_body", "", "The body broke off."))?;
         let Admitted { principal, running } = auth::authenticate(app, &parts, &body).await?;
+        let trail = parts.extensions.get::<Trail>().cloned().unwrap_or_default();
+        if let Some(route) = super::route(&parts) {
+            trail.arm(app, route, &principal, &parts.uri, &parts.extensions);
+        }
         principal.may(R::SCOPE, R::ACCESS, R::PLATFORM).inspect_err(|_| {
             auth::record(
                 app,
@@ -119,7 +124,7 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
             platform: principal.platform,
             key_id: principal.key_id,
             key_account: principal.key_account,
-            call: Call::new(app.clone(), principal.merchant, request_id, key, expand),
+            call: Call::new(app.clone(), principal.merchant, request_id, key, expand).leaving(trail),
             params,
             _running: running,
             right: PhantomData,

@@ -13,6 +13,7 @@ pub mod params;
 pub mod reference;
 
 mod accounts;
+mod audit_events;
 mod balance;
 mod card_data;
 mod cards;
@@ -29,17 +30,19 @@ mod terms;
 mod webhook_endpoints;
 
 use crate::app::App;
+use crate::audit_log::{self, Audited, Trail};
 use crate::auth::{Access, Scope};
 use crate::call::{Answer, Call};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use error::ApiError;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use input::*;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 /// A line of the route table.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +55,8 @@ pub struct Route {
     pub scope: Scope,
     /// reading or changing
     pub access: Access,
+    /// whether its calls are in the audit log
+    pub audited: Audited,
     /// `resource.handler`
     pub name: &'static str,
     /// what it takes and gives
@@ -60,11 +65,21 @@ pub struct Route {
     pub platform: bool,
 }
 
+/// What is logged unless the table says otherwise: every change but those of ordinary selling.
+const fn audited(scope: Scope, access: Access) -> Audited {
+    match (scope, access) {
+        (_, Access::Read) | (Scope::Checkout, Access::Write) => Audited::Never,
+        (_, Access::Write) => Audited::Always,
+    }
+}
+
 macro_rules! routes {
-    ($($method:ident $path:literal $right:ident => $resource:ident::$handler:ident),+ $(,)?) => {
-        /// Every route with the right that it demands and its description.
+    ($($method:ident $path:literal $right:ident => $resource:ident::$handler:ident $([$audited:ident])?),+ $(,)?) => {
+        /// Every route with the right that it demands and its description; in brackets whether its calls are in the audit log,
+        /// where that differs from the rule.
         pub const ROUTES: &[Route] = &[$(Route {
             method: stringify!($method), path: $path, scope: <$right as Right>::SCOPE, access: <$right as Right>::ACCESS,
+            audited: audit_mark!($right $($audited)?),
             name: concat!(stringify!($resource), ".", stringify!($handler)), describe: reference::$resource::$handler,
             platform: <$right as Right>::PLATFORM,
         }),+];
@@ -72,6 +87,14 @@ macro_rules! routes {
         fn table() -> Router<Arc<App>> {
             Router::new()$(.route($path, method_router!($method, $resource::$handler)))+
         }
+    };
+}
+macro_rules! audit_mark {
+    ($right:ident) => {
+        audited(<$right as Right>::SCOPE, <$right as Right>::ACCESS)
+    };
+    ($right:ident $audited:ident) => {
+        Audited::$audited
     };
 }
 macro_rules! method_router {
@@ -94,8 +117,8 @@ routes! {
     POST   "/v1/payment_intents/{id}/confirm"     CheckoutWrite => payment_intents::confirm,
     POST   "/v1/payment_intents/{id}/capture"     CheckoutWrite => payment_intents::capture,
     POST   "/v1/payment_intents/{id}/cancel"      CheckoutWrite => payment_intents::cancel,
-    GET    "/v1/charges"                          CheckoutRead  => charges::index,
-    GET    "/v1/charges/{id}"                     CheckoutRead  => charges::retrieve,
+    GET    "/v1/charges"                          CheckoutRead  => charges::index [ByPlatform],
+    GET    "/v1/charges/{id}"                     CheckoutRead  => charges::retrieve [ByPlatform],
     POST   "/v1/charges/{id}"                     CheckoutWrite => charges::update,
     POST   "/v1/refunds"                          RefundsWrite  => refunds::create,
     GET    "/v1/refunds"                          RefundsRead   => refunds::index,
@@ -103,15 +126,15 @@ routes! {
     POST   "/v1/refunds/{id}"                     RefundsWrite  => refunds::update,
     POST   "/v1/refunds/{id}/cancel"              RefundsWrite  => refunds::cancel,
     POST   "/v1/customers"                        CheckoutWrite => customers::create,
-    GET    "/v1/customers"                        CheckoutRead  => customers::index,
-    GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve,
+    GET    "/v1/customers"                        CheckoutRead  => customers::index [ByPlatform],
+    GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve [ByPlatform],
     POST   "/v1/customers/{id}"                   CheckoutWrite => customers::update,
-    DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete,
-    GET    "/v1/customers/{id}/payment_methods"   CheckoutRead  => payment_methods::index_of_customer,
-    GET    "/v1/customers/{id}/payment_methods/{method}" CheckoutRead => payment_methods::retrieve_of_customer,
+    DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete [ByPlatform],
+    GET    "/v1/customers/{id}/payment_methods"   CheckoutRead  => payment_methods::index_of_customer [ByPlatform],
+    GET    "/v1/customers/{id}/payment_methods/{method}" CheckoutRead => payment_methods::retrieve_of_customer [ByPlatform],
     POST   "/v1/payment_methods"                  CheckoutWrite => payment_methods::create,
-    GET    "/v1/payment_methods"                  CheckoutRead  => payment_methods::index,
-    GET    "/v1/payment_methods/{id}"             CheckoutRead  => payment_methods::retrieve,
+    GET    "/v1/payment_methods"                  CheckoutRead  => payment_methods::index [ByPlatform],
+    GET    "/v1/payment_methods/{id}"             CheckoutRead  => payment_methods::retrieve [ByPlatform],
     POST   "/v1/payment_methods/{id}"             CheckoutWrite => payment_methods::update,
     POST   "/v1/payment_methods/{id}/attach"      CheckoutWrite => payment_methods::attach,
     POST   "/v1/payment_methods/{id}/detach"      CheckoutWrite => payment_methods::detach,
@@ -119,8 +142,8 @@ routes! {
     GET    "/v1/reviews/{id}"                     RiskRead      => reviews::retrieve,
     POST   "/v1/reviews/{id}/approve"             RiskWrite     => reviews::approve,
     POST   "/v1/reviews/{id}/reject"              RiskWrite     => reviews::reject,
-    GET    "/v1/events"                           AdminRead     => events::index,
-    GET    "/v1/events/{id}"                      AdminRead     => events::retrieve,
+    GET    "/v1/events"                           AdminRead     => events::index [ByPlatform],
+    GET    "/v1/events/{id}"                      AdminRead     => events::retrieve [ByPlatform],
     POST   "/v1/webhook_endpoints"                AdminWrite    => webhook_endpoints::create,
     GET    "/v1/webhook_endpoints"                AdminRead     => webhook_endpoints::index,
     GET    "/v1/webhook_endpoints/{id}"           AdminRead     => webhook_endpoints::retrieve,
@@ -129,9 +152,11 @@ routes! {
     GET    "/v1/balance"                          FinanceRead   => balance::retrieve,
     GET    "/v1/balance_transactions"             FinanceRead   => balance::index_transactions,
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
+    GET    "/v1/audit_events"                     AdminRead     => audit_events::index [Always],
+    GET    "/v1/audit_events/{id}"                AdminRead     => audit_events::retrieve [Always],
     GET    "/v1/account"                          AdminRead     => accounts::own,
     POST   "/v1/accounts"                         PlatformAdminWrite => accounts::create,
-    GET    "/v1/accounts"                         PlatformAdminRead  => accounts::index,
+    GET    "/v1/accounts"                         PlatformAdminRead  => accounts::index [Always],
     GET    "/v1/accounts/{id}"                    AdminRead     => accounts::retrieve,
     POST   "/v1/accounts/{id}"                    AdminWrite    => accounts::update,
     POST   "/v1/accounts/{id}/submit"             AdminWrite    => accounts::submit,
@@ -148,10 +173,18 @@ routes! {
     GET    "/v1/terms/{id}"                       AdminRead     => terms::retrieve,
     POST   "/v1/terms/{id}/approve"               PlatformAdminWrite => terms::approve,
     POST   "/v1/terms/{id}/reject"                PlatformAdminWrite => terms::reject,
-    GET    "/v1/disputes"                         DisputesRead  => disputes::index,
-    GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve,
+    GET    "/v1/disputes"                         DisputesRead  => disputes::index [ByPlatform],
+    GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve [ByPlatform],
     POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,
     POST   "/v1/disputes/{id}/close"              DisputesWrite => disputes::close,
+}
+
+/// The line of the table that a request matched.
+pub(crate) fn route(parts: &http::request::Parts) -> Option<&'static Route> {
+    static LINES: LazyLock<HashMap<(&str, &str), &Route>> =
+        LazyLock::new(|| ROUTES.iter().map(|route| ((route.method, route.path), route)).collect());
+    let path = parts.extensions.get::<MatchedPath>()?.as_str();
+    LINES.get(&(parts.method.as_str(), path)).copied()
 }
 
 /// The API's router.
@@ -208,7 +241,7 @@ async fn other_method(method: Method, uri: Uri) -> Response {
 }
 
 /// What every answer carries: the version, the echo of the idempotency key, and our own time.
-async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn headers(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     const VERSION: HeaderName = HeaderName::from_static("stripe-version");
     const KEY: HeaderName = HeaderName::from_static("idempotency-key");
     let version = request.headers().get(VERSION).cloned();
@@ -218,6 +251,8 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         None
     };
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let trail = Trail::default();
+    request.extensions_mut().insert(trail.clone());
     let asked = async {
         if let Err(error) = crate::auth::admit_address(&app, request.extensions()) {
             return error.into_response();
@@ -226,7 +261,8 @@ async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         if uri.path().contains('%') {
             return unknown(method, uri).await;
         }
-        next.run(request).await
+        let response = next.run(request).await;
+        audit_log::finish(&app, &trail, response).await
     };
     let mut response = crate::call::timed(crate::limit::told(asked)).await;
     let headers = response.headers_mut();

@@ -93,6 +93,21 @@ enum Kind {
 }
 
 impl Principal {
+    /// Whether it acts for a merchant that is not its own.
+    pub fn for_another(&self) -> bool {
+        self.merchant.id != self.key_account
+    }
+
+    /// What the key may do, in words.
+    pub fn role(&self) -> String {
+        let platform = if self.platform { "platform " } else { "" };
+        match self.kind {
+            Kind::Secret => format!("{platform}secret"),
+            Kind::Restricted => format!("{platform}restricted {}", self.scopes.join(" ")),
+            Kind::Publishable => "publishable".to_owned(),
+        }
+    }
+
     /// Refuses unless the key has this right. Writing implies reading; some rights only a platform's key has.
     pub fn may(&self, scope: Scope, access: Access, platform: bool) -> Result<(), ApiError> {
         let allowed = match self.kind {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
 use super::{log, print};
+use crate::audit_log::export;
 use crate::clock::Clock;
 use crate::connector::{self, iso8583, stripe};
 use crate::dev::acquirer::{Callbacks, Simulator};
@@ -156,6 +157,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         vault_keys,
         transit: None,
         seal: seal_config(folder)?,
+        audit: audit_config(folder)?,
         connectors: connector::Settings {
             stripe: Some(stripe::Settings {
                 base_url: simulator.api_url().to_string(),
@@ -194,6 +196,16 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
             Err(error)
         }
     }
+}
+
+fn audit_config(folder: &Folder) -> Result<export::Config> {
+    let directory = folder.path("audit");
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    Ok(export::Config {
+        directory: Some(directory),
+        receiver: None,
+        every: Duration::from_secs(1),
+    })
 }
 
 fn seal_config(folder: &Folder) -> Result<seal::Config> {

@@ -14,6 +14,7 @@ use ledger::{AccountName, Currency, period};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::deed::Deed;
 use super::ledger::book_id;
 use super::table::{Align, Table, decimal, minor};
 use super::{database, print};
@@ -206,6 +207,44 @@ pub(super) struct Decide {
 
     /// The proposal's id
     proposal: Uuid,
+}
+
+impl Statement {
+    pub(super) fn deed(&self) -> Deed {
+        Deed::new("ledger statement", &self.database)
+            .object(&self.account)
+            .account(Some(&self.book))
+    }
+}
+
+impl Period {
+    pub(super) fn deed(&self) -> Option<Deed> {
+        let (action, act, day) = match self {
+            Period::Close { act, up_to, .. } => ("ledger period close", act, up_to),
+            Period::Reopen { act, from, .. } => ("ledger period reopen", act, from),
+            Period::List { .. } => return None,
+        };
+        let deed = Deed::new(action, &act.database).object(day).person(&act.by);
+        Some(deed.account(act.book.as_deref()))
+    }
+}
+
+impl Journal {
+    pub(super) fn deed(&self) -> Option<Deed> {
+        let decided = |action, decide: &Decide| {
+            let deed = Deed::new(action, &decide.database).object(decide.proposal);
+            deed.account(Some(&decide.book)).person(&decide.by)
+        };
+        Some(match self {
+            Journal::Propose(args) => Deed::new("ledger journal propose", &args.database)
+                .object(&args.ticket)
+                .account(Some(&args.book))
+                .person(&args.by),
+            Journal::Approve(decide) => decided("ledger journal approve", decide),
+            Journal::Reject { decide, .. } => decided("ledger journal reject", decide),
+            Journal::List { .. } => return None,
+        })
+    }
 }
 
 pub(super) async fn statement(args: Statement) -> Result<()> {
@@ -417,12 +456,12 @@ async fn proposals(database: &database::Which, book: &str, open: bool, json: boo
 }
 
 /// `2026-10-31` is the start of that day in UTC.
-fn start(text: &str) -> Result<Timestamp, String> {
+pub(super) fn start(text: &str) -> Result<Timestamp, String> {
     instant(text, 0)
 }
 
 /// `2026-10-31` is the end of that day in UTC: the first instant that is not in it.
-fn end(text: &str) -> Result<Timestamp, String> {
+pub(super) fn end(text: &str) -> Result<Timestamp, String> {
     instant(text, 1)
 }
 

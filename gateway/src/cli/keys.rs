@@ -9,6 +9,7 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::deed::Deed;
 use super::table::{Align, Table};
 use super::{database, print};
 use crate::auth::Scope;
@@ -26,6 +27,18 @@ use crate::vault::Vault;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Args {
+    pub(super) fn deed(&self) -> Option<Deed> {
+        Some(match &self.command {
+            Command::Create(args) => Deed::new("keys create", &args.database).object(&args.merchant),
+            Command::Rotate(args) => Deed::new("keys rotate", &args.database).object(&args.key),
+            Command::Expire(args) => Deed::new("keys expire", &args.database).object(&args.key),
+            Command::Revoke(args) => Deed::new("keys revoke", &args.database).object(&args.key),
+            Command::List(_) => return None,
+        })
+    }
 }
 
 #[derive(Subcommand)]

@@ -1,9 +1,8 @@
 //! `counterfoil ledger`: the books, for accountants and auditors. Reads, but for `seal` and `finance.rs`; `verify` believes
 //! nothing that was written.
 
-mod seal;
-
 mod partitions;
+pub(super) mod seal;
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -16,6 +15,7 @@ use ledger::{BookId, balance, export, report};
 use serde_json::json;
 use tokio_postgres::Client;
 
+use super::deed::Deed;
 use super::table::{Align, Table, decimal, minor};
 use super::{database, finance, print};
 
@@ -30,6 +30,25 @@ use super::{database, finance, print};
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Args {
+    pub(super) fn deed(&self) -> Option<Deed> {
+        match &self.command {
+            Command::Verify(_) => None, // it shows sums of what is right, and names what is wrong
+            Command::Seal(args) => Some(args.deed()),
+            Command::Prove(args) => Some(args.deed()),
+            Command::TrialBalance(args) => {
+                Some(Deed::new("ledger trial-balance", &args.database).account(args.book.as_deref()))
+            }
+            Command::Balance(args) => Some(Deed::new("ledger balance", &args.database).account(Some(&args.book))),
+            Command::Statement(args) => Some(args.deed()),
+            Command::Period(command) => command.deed(),
+            Command::Journal(command) => command.deed(),
+            Command::Export(args) => Some(Deed::new("ledger export", &args.database).account(args.book.as_deref())),
+            Command::Partitions(args) => args.deed(),
+        }
+    }
 }
 
 #[derive(Subcommand)]

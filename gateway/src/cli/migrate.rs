@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::deed::Deed;
 use super::{database, print};
 use crate::service;
 
@@ -10,6 +11,12 @@ use crate::service;
 pub(super) struct Args {
     #[command(flatten)]
     database: database::Which,
+}
+
+impl Args {
+    pub(super) fn deed(&self) -> Deed {
+        Deed::new("migrate", &self.database).makes_the_log()
+    }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {

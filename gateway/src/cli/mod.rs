@@ -1,6 +1,8 @@
 //! The command line: one table of commands, each in its own file. A command exits 0 only when all is well.
 
+mod audit;
 mod database;
+mod deed;
 mod dev;
 mod finance;
 mod health;
@@ -42,6 +44,8 @@ enum Command {
     Ledger(ledger::Args),
     /// Look after the keys of card data
     Vault(vault::Args),
+    /// Read the audit log, and prove it
+    Audit(audit::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
     Simulator(simulator::Args),
 }
@@ -61,22 +65,52 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Dev(args) => dev::run(args).await,
-            Command::Serve(args) => serve::run(args).await,
-            Command::Migrate(args) => migrate::run(args).await,
-            Command::Keys(args) => keys::run(args).await,
-            Command::Ledger(args) => ledger::run(args).await,
-            Command::Vault(args) => vault::run(args).await,
-            Command::Simulator(args) => simulator::run(args).await,
-        }
-    });
+    let outcome = runtime.block_on(noted(cli.command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("counterfoil: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command; what is to be in the audit log is there before it begins.
+async fn noted(command: Command) -> anyhow::Result<()> {
+    let Some(deed) = command.deed() else {
+        return run(command).await;
+    };
+    let begun = deed.begin().await?;
+    let outcome = run(command).await;
+    let ended = begun.end(&outcome).await;
+    outcome.and(ended)
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Keys(args) => keys::run(args).await,
+        Command::Ledger(args) => ledger::run(args).await,
+        Command::Vault(args) => vault::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::Simulator(args) => simulator::run(args).await,
+    }
+}
+
+impl Command {
+    /// What it leaves in the audit log; a command that says `None` acts on nothing and shows nothing that is protected.
+    fn deed(&self) -> Option<deed::Deed> {
+        match self {
+            // They note by themselves when they begin and end.
+            Command::Dev(_) | Command::Serve(_) => None,
+            Command::Simulator(_) => None,
+            Command::Migrate(args) => Some(args.deed()),
+            Command::Keys(args) => args.deed(),
+            Command::Ledger(args) => args.deed(),
+            Command::Vault(args) => args.deed(),
+            Command::Audit(args) => args.deed(),
         }
     }
 }
@@ -93,6 +127,77 @@ mod tests {
         table.clone().debug_assert();
         for command in table.get_subcommands_mut() {
             shows_an_example(command, "counterfoil");
+        }
+    }
+
+    /// Commands that leave nothing in the audit log, and why.
+    const NOT_AUDITED: &[(&str, &str)] = &[
+        (
+            "dev",
+            "the service notes its own beginning and end; everything is this machine's",
+        ),
+        ("serve", "the service notes its own beginning and end"),
+        ("simulator", "the outside world"),
+        ("keys list", "ids, rights and hints: no key"),
+        ("ledger verify", "counts, and what is wrong"),
+        (
+            "ledger period list",
+            "dates and who closed what, which are in the log already",
+        ),
+        ("ledger journal list", "proposals, which are in the log already"),
+        ("vault status", "names and numbers of keys"),
+        ("audit verify", "counts, and what is wrong"),
+    ];
+
+    /// One call of each of the others.
+    const AUDITED: &[&str] = &[
+        "migrate",
+        "keys create --merchant acct_1",
+        "keys rotate key_1",
+        "keys expire key_1 --in 1h",
+        "keys revoke key_1",
+        "ledger seal",
+        "ledger prove 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e",
+        "ledger trial-balance",
+        "ledger balance --book acct_1",
+        "ledger statement --book acct_1 --account 2010.usd",
+        "ledger period close --up-to 2026-10-31 --by ann",
+        "ledger period reopen --from 2026-10-31 --by ann --reason x",
+        "ledger journal propose --book acct_1 --by ann --ticket t --reason x --debit 4010.usd=1 --credit 2020.usd=1",
+        "ledger journal approve --book acct_1 --by bob 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e",
+        "ledger journal reject --book acct_1 --by bob --reason x 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e",
+        "ledger export --format csv",
+        "ledger partitions --ahead 3",
+        "vault rotate kek",
+        "vault retire k1",
+        "vault shred pm_1 --yes",
+        "audit export",
+    ];
+
+    #[test]
+    fn every_command_is_in_the_audit_log_or_says_why_not() {
+        let mut commands = Vec::new();
+        leaves(&Cli::command(), "", &mut commands);
+        let mut known: Vec<String> = NOT_AUDITED.iter().map(|(name, _)| (*name).to_owned()).collect();
+        for call in AUDITED {
+            let words = std::iter::once("counterfoil").chain(call.split(' '));
+            let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{call}: {error}"));
+            let deed = cli.command.deed().unwrap_or_else(|| panic!("{call} is not audited"));
+            assert!(call.starts_with(deed.action), "{call} calls itself {}", deed.action);
+            known.push(deed.action.to_owned());
+        }
+        commands.sort();
+        known.sort();
+        assert_eq!(commands, known, "commands, and what is said of them here");
+    }
+
+    fn leaves(command: &clap::Command, parents: &str, found: &mut Vec<String>) {
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = format!("{parents}{}", command.get_name());
+            match command.has_subcommands() {
+                true => leaves(command, &format!("{name} "), found),
+                false => found.push(name),
+            }
         }
     }
 

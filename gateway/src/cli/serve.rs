@@ -98,6 +98,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         vault_keys: settings.vault.keys.clone(),
         transit: settings.vault.transit()?,
         seal: seal_config(&settings.seal),
+        audit: settings.audit.export()?,
         connectors: settings.connectors(),
         payers_base_url: settings.payers.base_url(),
         development: false,

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::deed::Deed;
 use super::table::{Align, Table};
 use super::{database, print};
 use crate::config::Settings;
@@ -23,6 +24,20 @@ use crate::vault::{FileKms, Keeper, Keys, Kms, Shred, Status, Transit};
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Args {
+    pub(super) fn deed(&self) -> Option<Deed> {
+        Some(match &self.command {
+            Command::Status { .. } => return None,
+            Command::Rotate { which, place } => Deed::new("vault rotate", &place.database).object(match which {
+                Which::Kek => "kek",
+                Which::Data => "data",
+            }),
+            Command::Retire { key, place } => Deed::new("vault retire", &place.database).object(key),
+            Command::Shred { what, place, .. } => Deed::new("vault shred", &place.database).object(what),
+        })
+    }
 }
 
 #[derive(clap::Args)]

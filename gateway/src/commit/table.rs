@@ -41,6 +41,7 @@ pub enum Table {
     Dispute,
     Review,
     WebhookEndpoint,
+    AuditEvent,
     BalanceTransaction,
     Event,
 }
@@ -73,6 +74,7 @@ pub(crate) const TABLES: &[Shape] = &[
         "swept", "check_at"] },
     Shape { table: Table::Review, name: "review", mutable: &["version", "open", "closed_reason"] },
     Shape { table: Table::WebhookEndpoint, name: "webhook_endpoint", mutable: &["version", "url", "enabled_events", "status", "deleted", "details"] },
+    Shape { table: Table::AuditEvent, name: "audit_event", mutable: &[] },
     Shape { table: Table::BalanceTransaction, name: "balance_transaction", mutable: &[] },
     Shape { table: Table::Event, name: "event", mutable: &[] },
 ];

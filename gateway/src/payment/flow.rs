@@ -377,6 +377,7 @@ pub(crate) fn books<'a>(call: &Call, payment: &Payment, connector: &'a str) -> R
 
 /// Adds the claim of this call's key to a unit, with the answer if it is already known.
 pub(crate) fn claim(call: &Call, unit: Unit, object_id: &str, answer: Option<&Answer>) -> Unit {
+    let unit = call.trail.onto(unit, object_id, answer);
     match call.request(Some(object_id), answer) {
         Some(request) => unit.claim(&request),
         None => unit,

@@ -240,8 +240,8 @@ impl Attempt {
         })?;
         let secrets: Vec<&str> = secrets.iter().map(|secret| secret.as_str()).collect();
         let body = event_json(&due.event, self.config.api_version, due.pending_webhooks);
-        let header = signature::sign(&secrets, self.clock.now().as_second(), body.as_bytes());
-        self.client.post(&target, &header, Bytes::from(body)).await
+        let headers = signature::headers(&secrets, &due.event.id, self.clock.now().as_second(), body.as_bytes());
+        self.client.post(&target, headers, Bytes::from(body)).await
     }
 }
 

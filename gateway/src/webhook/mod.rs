@@ -5,6 +5,7 @@
 
 pub mod deliver;
 pub mod endpoint;
+pub mod receiver;
 pub mod signature;
 pub mod target;
 

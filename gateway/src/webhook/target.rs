@@ -7,8 +7,8 @@
 use crate::egress;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use http::{Method, Request, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -97,6 +97,19 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether the way there is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// Whether it is on this machine, as written.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+}
+
 /// A receiver's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -137,25 +150,23 @@ impl TargetClient {
         }
     }
 
-    /// Posts JSON with a signature header; any status is an answer, redirects are not followed.
+    /// Posts a body under these headers, JSON unless they say otherwise; any status is an answer, redirects are not followed.
     ///
     /// # Errors
     /// A line that says why there is no answer.
-    pub async fn post(&self, target: &Target, signature: &str, body: Bytes) -> Result<Answer, String> {
-        let signature = HeaderValue::from_str(signature).map_err(|_| "an impossible signature".to_owned())?;
+    pub async fn post(&self, target: &Target, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.uri.clone();
+        *request.headers_mut() = headers;
         let headers = request.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        headers
+            .entry(CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json; charset=utf-8"));
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static(concat!("Counterfoil/", env!("CARGO_PKG_VERSION"))),
         );
-        headers.insert(HeaderName::from_static("stripe-signature"), signature);
         let exchange = async {
             let response = self.client.request(request).await.map_err(|e| egress::describe(&e))?;
             let status = response.status();
@@ -397,7 +408,7 @@ mod tests {
             uri: format!("https://localhost:{port}/").parse().unwrap(),
         };
         let error = TargetClient::new(&policy(false))
-            .post(&target, "t=1", Bytes::new())
+            .post(&target, HeaderMap::new(), Bytes::new())
             .await
             .unwrap_err();
         assert!(error.contains("public addresses"), "{error}");
@@ -424,13 +435,20 @@ mod tests {
             "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n".to_owned(),
         )
         .await;
-        assert_eq!(client.post(&target, "t=1", Bytes::new()).await.unwrap().status, 302);
+        assert_eq!(
+            client
+                .post(&target, HeaderMap::new(), Bytes::new())
+                .await
+                .unwrap()
+                .status,
+            302
+        );
         let target = answering(format!(
             "HTTP/1.1 500 No\r\ncontent-length: 100000\r\n\r\n\u{1b}\0{}",
             "x".repeat(99_998)
         ))
         .await;
-        let answer = client.post(&target, "t=1", Bytes::new()).await.unwrap();
+        let answer = client.post(&target, HeaderMap::new(), Bytes::new()).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.body.len()), (500, 2048));
         assert!(answer.body.starts_with("  xx"));
     }

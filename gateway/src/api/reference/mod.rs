@@ -16,6 +16,7 @@ mod sample;
 pub mod schema;
 
 pub(super) mod accounts;
+pub(super) mod audit_events;
 pub(super) mod balance;
 pub(super) mod charges;
 pub(super) mod customers;
@@ -55,6 +56,7 @@ const OBJECTS: &[fn() -> Object] = &[
     balance::balance_transaction,
     accounts::account,
     terms::terms,
+    audit_events::audit_event,
 ];
 
 /// `/openapi.json` and `/reference`: the same for everyone, without a key.

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use ledger::partition;
 use serde_json::json;
 
+use super::super::deed::Deed;
 use super::super::table::{Align, Table};
 use super::super::{database, print};
 
@@ -40,6 +41,17 @@ pub(super) struct Args {
     /// For programs
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    pub(super) fn deed(&self) -> Option<Deed> {
+        let deed = Deed::new("ledger partitions", &self.database);
+        match (&self.detach, &self.ahead) {
+            (Some(month), _) => Some(deed.object(format_args!("detach {month}"))),
+            (None, Some(months)) => Some(deed.object(format_args!("ahead {months}"))),
+            (None, None) => None,
+        }
+    }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {

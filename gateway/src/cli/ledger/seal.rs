@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::super::deed::Deed;
 use super::super::table::{Align, Table};
 use super::super::{database, print};
 use super::book_id;
@@ -87,8 +88,24 @@ pub(super) struct Prove {
     consistency: Vec<PathBuf>,
 }
 
+impl Seal {
+    pub(super) fn deed(&self) -> Deed {
+        Deed::new("ledger seal", &self.database)
+    }
+}
+
+impl Prove {
+    pub(super) fn deed(&self) -> Deed {
+        let deed = Deed::new("ledger prove", &self.database).account(self.book.as_deref());
+        match &self.journal {
+            Some(journal) => deed.object(journal),
+            None => deed,
+        }
+    }
+}
+
 #[derive(clap::Args)]
-struct KeyFile {
+pub(in crate::cli) struct KeyFile {
     /// Keys of the seal; without it, those of the development folder, if they are there
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
@@ -228,19 +245,19 @@ fn keep(state: Option<&Path>, head: Option<&Head>) -> Result<()> {
 }
 
 impl KeyFile {
-    fn read(&self, database: &database::Which) -> Result<Option<Keys>> {
+    pub(in crate::cli) fn read(&self, database: &database::Which) -> Result<Option<Keys>> {
         let path = self.keys.clone().or_else(|| of_dev(database, "seal.keys"));
         Ok(path.map(|path| Keys::from_file(&path)).transpose()?)
     }
 }
 
 /// A file of the development folder, when that is where the database is.
-fn of_dev(database: &database::Which, name: &str) -> Option<PathBuf> {
+pub(in crate::cli) fn of_dev(database: &database::Which, name: &str) -> Option<PathBuf> {
     let path = database.dir.join(name);
     (database.database_url.is_none() && path.exists()).then_some(path)
 }
 
-fn read_heads(file: &Path) -> Result<Vec<Head>> {
+pub(in crate::cli) fn read_heads(file: &Path) -> Result<Vec<Head>> {
     heads::read(file).with_context(|| format!("heads in {}", file.display()))
 }
 
@@ -251,11 +268,11 @@ fn newest(file: &Path) -> Result<Head> {
     newest.with_context(|| format!("no head in {}", file.display()))
 }
 
-fn spinner(template: &str) -> Result<ProgressBar> {
+pub(in crate::cli) fn spinner(template: &str) -> Result<ProgressBar> {
     Ok(ProgressBar::new_spinner().with_style(ProgressStyle::with_template(template)?))
 }
 
-fn table(report: &Report) -> String {
+pub(in crate::cli) fn table(report: &Report) -> String {
     let mut table = Table::new(
         &[Align::Left, Align::Right, Align::Right, Align::Left],
         &["check", "rows", "wrong", "first wrong"],
