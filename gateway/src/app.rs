@@ -42,6 +42,8 @@ pub struct Parts {
     pub settings: Settings,
     /// how much callers may ask for
     pub access: crate::limit::Settings,
+    /// how the scorer is set
+    pub risk: crate::risk::Settings,
 }
 
 /// Times and limits that operators may change.
@@ -106,6 +108,8 @@ pub struct App {
     pub scorer: anomaly::Engine,
     /// its rules and lists
     pub policies: crate::risk::Policies,
+    /// how the scorer keeps in step with the database
+    pub history: crate::risk::history::Metrics,
     /// acquirers
     pub connectors: Registry,
     /// time
@@ -122,6 +126,8 @@ pub struct App {
     pub limits: crate::limit::Limits,
     /// what was refused at the gate
     pub security: crate::security::Events,
+    /// how the scorer is set
+    pub risk: crate::risk::Settings,
     /// rung when a callback of an acquirer was stored
     pub callbacks: tokio::sync::Notify,
     merchants: RwLock<HashMap<MerchantKey, (Timestamp, Arc<Merchant>)>>,
@@ -135,7 +141,7 @@ enum MerchantKey {
 }
 
 impl App {
-    /// The service's state, ready to serve once [`crate::risk::rebuild`] has run.
+    /// The service's state, with a scorer that has its state back.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             reads: parts.reads,
@@ -143,11 +149,13 @@ impl App {
             vault: parts.vault,
             scorer: parts.scorer,
             policies: parts.policies,
+            history: crate::risk::history::Metrics::default(),
             connectors: parts.connectors,
             clock: parts.clock,
             sweep_after: parts.settings.sweep_after,
             settlement_delay: parts.settings.settlement_delay,
             settings: parts.settings,
+            risk: parts.risk,
             keys: crate::auth::KeyCache::default(),
             limits: crate::limit::Limits::new(parts.access),
             security: crate::security::Events::default(),

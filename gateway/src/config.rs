@@ -44,6 +44,8 @@ pub struct Settings {
     pub payers: Payers,
     /// A bank's host.
     pub iso8583: Iso8583,
+    /// The scorer.
+    pub risk: crate::risk::Settings,
     /// Events to merchants.
     pub webhooks: Webhooks,
     /// Logs.

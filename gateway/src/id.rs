@@ -24,6 +24,12 @@ pub mod prefix {
     pub const CARD: &str = "card";
     pub const KEY: &str = "key";
     pub const AUDIT_EVENT: &str = "aud";
+    pub const RISK_RULE: &str = "rule";
+    pub const VALUE_LIST: &str = "rsl";
+    pub const VALUE_LIST_ITEM: &str = "rsli";
+    pub const EARLY_FRAUD_WARNING: &str = "issfr";
+    pub const BLOCK_APPEAL: &str = "rba";
+    pub const RISK_SIGNAL: &str = "rsig";
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

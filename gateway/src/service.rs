@@ -59,6 +59,8 @@ pub struct ServiceConfig {
     pub webhook_authorities: Option<PathBuf>,
     /// of the scorer's rules only the lists are kept, so that nothing else is flagged: for benchmarks alone
     pub permissive_scorer: bool,
+    /// the scorer
+    pub risk: risk::Settings,
     /// how much callers may ask for, and whether they must sign
     pub access: crate::limit::Settings,
 }
@@ -152,11 +154,16 @@ impl Service {
         let connectors = connector::registry::build(config.connectors, &reads, &clock)?;
         let lists = risk::built_in_lists(&vault, config.development);
         let policies = risk::Policies::new(lists, config.permissive_scorer);
+        let file = config.risk.snapshot.clone().filter(|file| !file.as_os_str().is_empty());
+        let (scorer, position) =
+            risk::history::restore(&reads, anomaly::Config::default(), file.as_deref(), clock.now())
+                .await
+                .context("the scorer's state")?;
         let app = App::new(Parts {
             reads,
             committer,
             vault,
-            scorer: anomaly::Engine::new(anomaly::Config::default()),
+            scorer,
             policies,
             connectors,
             clock,
@@ -169,6 +176,7 @@ impl Service {
                 }
             },
             access: config.access,
+            risk: config.risk,
         });
         let (stop, stopped) = watch::channel(false);
         let rebuilt = Arc::new(AtomicBool::new(false));
@@ -190,12 +198,20 @@ impl Service {
         for sealing in &sealings {
             sealing.register(&service.metrics)?;
         }
-        let attempts = risk::rebuild(&service.app)
-            .await
+        service.app.history.register(&service.metrics)?;
+        let refreshed = service.app.policies.refresh(&service.app).await;
+        refreshed
             .map_err(|e| anyhow::anyhow!(e.message))
-            .context("the scorer's state")?;
-        tracing::info!(attempts, "scorer rebuilt");
+            .context("rules and lists")?;
         rebuilt.store(true, Ordering::Release);
+        let (app, until_stopped) = (service.app.clone(), until(stopped.clone()));
+        service
+            .work
+            .push(tokio::spawn(risk::history::run(app, position, file, until_stopped)));
+        service.work.push(tokio::spawn(risk::Policies::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
         service
             .work
             .push(tokio::spawn(sweep(service.app.clone(), stopped.clone())));

@@ -151,11 +151,12 @@ fn bin_dir() -> PathBuf {
     ))
 }
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/V1__objects.sql"),
     include_str!("../migrations/V2__vault.sql"),
     include_str!("../migrations/V3__roles.sql"),
     include_str!("../migrations/V4__disputes.sql"),
     include_str!("../migrations/V11__vault_keys.sql"),
     include_str!("../migrations/V40__iso8583.sql"),
+    include_str!("../migrations/V50__risk.sql"),
 ];

@@ -276,6 +276,7 @@ impl World {
             webhook_authorities: None,
             access: gateway::limit::Settings::default(),
             permissive_scorer: true,
+            risk: gateway::risk::Settings::default(),
         })
         .await
         .expect("the service starts");

@@ -198,7 +198,7 @@ async fn state(app: &TestApp) -> (Vec<(String, i64)>, Value) {
     let tables = client
         .query(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-             WHERE schemaname IN ('gateway', 'ledger', 'vault') AND tablename NOT IN ('callback', 'delivery') ORDER BY 1",
+             WHERE schemaname IN ('gateway', 'ledger', 'vault', 'risk') AND tablename NOT IN ('callback', 'delivery') ORDER BY 1",
             &[],
         )
         .await

@@ -31,6 +31,9 @@ const LOCAL: &[&str] = &[
     "ledger.seal",
     "public.gateway_schema_history",
     "public.ledger_schema_history",
+    "risk.history",
+    "risk.identity",
+    "risk.revision",
     "vault.rotation",
 ];
 

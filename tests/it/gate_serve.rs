@@ -49,6 +49,7 @@ impl Second {
              [vault]\nkeys = {:?}\n
              [seal]\nkeys = {:?}\nheads = {:?}\n
              [webhooks]\nauthorities = \"\"\n
+             [risk]\nsnapshot = \"\"\n
              [stripe]\nbase_url = {:?}\nsecret_key = {}\nwebhook_secret = {}\nauthorities = \"\"\n",
             role("gateway_app"),
             role("vault_app"),

@@ -127,6 +127,10 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
         "from_receivable", "id", "payment_id", "reason"]),
     ("review", &["book_id", "charge_id", "created_at", "id", "payment_id", "reason"]),
     ("terms", &["account_id", "book_id", "content", "created_at", "created_by", "id", "kind", "number", "override_reason"]),
+    ("risk.block_appeal", &["book_id", "charge_id", "created_at", "due_at", "id", "payment_id", "requested_by", "statement"]),
+    ("risk.rule", &["book_id", "created_at", "id"]),
+    ("risk.value_list", &["alias", "book_id", "created_at", "id", "item_type"]),
+    ("risk.value_list_item", &["book_id", "created_at", "id", "list_id", "subject", "value"]),
     ("webhook_endpoint", &["book_id", "created_at", "id", "secret"]),
 ];
 
@@ -140,10 +144,11 @@ async fn the_commit_function_knows_every_column() {
         .expect("the function")
         .get(0);
     let mut updated = BTreeMap::new();
-    for statement in function.split("UPDATE gateway.").skip(1) {
+    for statement in function.split("UPDATE ").skip(1) {
         let Some((table, rest)) = statement.split_once(" t SET (") else {
             continue;
         };
+        let table = table.strip_prefix("gateway.").unwrap_or(table);
         let (columns, _) = rest.split_once(')').expect("a list of columns");
         updated.insert(
             table.to_owned(),
@@ -157,10 +162,10 @@ async fn the_commit_function_knows_every_column() {
         "tables that are updated"
     );
     for (table, written_once) in WRITTEN_ONCE {
-        let rows = client
-            .query("SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'gateway' AND table_name = $1", &[table])
-            .await
-            .expect("columns");
+        let (schema, name) = table.split_once('.').unwrap_or(("gateway", table));
+        let sql =
+            "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
+        let rows = client.query(sql, &[&schema, &name]).await.expect("columns");
         let columns: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
         let mut named = updated[*table].clone();
         for column in *written_once {

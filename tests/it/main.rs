@@ -23,6 +23,7 @@ mod isolation;
 mod races;
 mod receiver;
 mod reference;
+mod risk;
 mod roles;
 mod sdk;
 mod seal;

@@ -16,16 +16,26 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("gateway_app",   "gateway.console_user",         "UDT",   &[]),
     ("gateway_app",   "ledger.*",                     "IUDT",  &[]),
     ("gateway_app",   "vault.*",                      "SIUDT", &[]),
+    ("gateway_app",   "risk.*",                       "DT",    &[]),
+    ("gateway_app",   "risk.history",                 "U",     &[]),
+    ("gateway_app",   "risk.rule_version",            "U",     &[]),
+    ("gateway_app",   "risk.early_fraud_warning",     "U",     &[]),
+    ("gateway_app",   "risk.identity",                "IU",    &[]),
+    ("gateway_app",   "risk.revision",                "IU",    &[]),
     // posts
+    ("ledger_writer", "risk.*",                       "SIUDT", &[]),
     ("ledger_writer", "ledger.*",                     "IUDT",  &[]),
     ("ledger_writer", "gateway.*",                    "SIUDT", &[]),
     ("ledger_writer", "vault.*",                      "SIUDT", &[]),
     // seals and opens cards
+    ("vault_app",     "risk.*",                       "SIUDT", &[]),
     ("vault_app",     "vault.*",                      "UDT",   &[]),
     ("vault_app",     "vault.rotation",               "SI",    &[]),
     ("vault_app",     "gateway.*",                    "SIUDT", &[]),
     ("vault_app",     "ledger.*",                     "SIUDT", &[]),
     // rotates and shreds
+    ("vault_keeper",  "risk.*",                       "IDT",   &[]),
+    ("vault_keeper",  "risk.*",                       "SU",    SEALED),
     ("vault_keeper",  "vault.*",                      "T",     &[]),
     ("vault_keeper",  "vault.card",                   "ID",    &[]),
     ("vault_keeper",  "vault.kek",                    "D",     &[]),
@@ -43,7 +53,9 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("finance_ro",    "gateway.webhook_endpoint",     "S",     &[]),
     ("finance_ro",    "gateway.request",              "S",     &[]),
     ("auditor",       "*",                            "IUDT",  &[]),
+    ("finance_ro",    "risk.*",                       "S",     &[]),
     ("auditor",       "vault.*",                      "S",     &[]),
+    ("auditor",       "risk.value_list_item",         "S",     &[]),
     ("auditor",       "gateway.api_key",              "S",     &[]),
     ("auditor",       "gateway.console_user",         "S",     &[]),
     ("auditor",       "gateway.webhook_endpoint",     "S",     &[]),
@@ -53,7 +65,7 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
 /// Tables whose expired rows the service may delete.
 const PRUNED: &[&str] = &["gateway.request"];
 /// Tables with small secrets that a rotation seals again.
-const SEALED: &[&str] = &["gateway.webhook_endpoint"];
+const SEALED: &[&str] = &["gateway.webhook_endpoint", "risk.value_list_item"];
 
 /// What no role of the service may do, whatever it does to data.
 const NEVER: &[&str] = &[
@@ -131,6 +143,8 @@ async fn every_role_can_do_its_work() {
         ("gateway_app",   "DELETE FROM gateway.request WHERE false"),
         ("gateway_app",   "SELECT count(*) FROM ledger.balance"),
         ("gateway_app",   "SELECT ledger.open(1, '{}')"),
+        ("gateway_app",   "INSERT INTO risk.history (book_id, id, fact, at) VALUES (1, 'ch_x', 'approved', now())"),
+        ("gateway_app",   "UPDATE risk.rule SET version = version WHERE false"),
         ("ledger_writer", "SELECT count(*) FROM ledger.posting"),
         ("ledger_writer", "SELECT ledger.set_status(1, 'no such account', 'frozen')"),
         ("vault_app",     "SELECT count(*) FROM vault.card"),
@@ -138,6 +152,7 @@ async fn every_role_can_do_its_work() {
         ("vault_keeper",  "UPDATE vault.card SET sealed = '' WHERE false"),
         ("vault_keeper",  "DELETE FROM vault.data_key WHERE false"),
         ("vault_keeper",  "UPDATE gateway.webhook_endpoint SET secret = '' WHERE false"),
+        ("vault_keeper",  "UPDATE risk.value_list_item SET value = '' WHERE false"),
         ("finance_ro",    "SELECT count(*) FROM gateway.balance_transaction"),
         ("finance_ro",    "SELECT count(*) FROM ledger.posting"),
         ("auditor",       "SELECT count(*) FROM gateway.event"),
@@ -286,11 +301,11 @@ fn matches(pattern: &str, table: &str) -> bool {
     }
 }
 
-/// Every table of the three schemas with its columns.
+/// Every table of the four schemas with its columns.
 async fn tables(owner: &Client) -> BTreeMap<String, Vec<String>> {
     let sql = "SELECT format('%I.%I', n.nspname, c.relname), array_agg(quote_ident(a.attname) ORDER BY a.attnum)
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-               WHERE n.nspname IN ('gateway', 'ledger', 'vault') AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+               WHERE n.nspname IN ('gateway', 'ledger', 'vault', 'risk') AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
                  AND a.attgenerated = '' AND a.attidentity = ''
                GROUP BY 1";
     let rows = owner.query(sql, &[]).await.expect("the catalogue");

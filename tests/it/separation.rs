@@ -14,7 +14,8 @@ async fn a_foreign_id_is_answered_like_one_that_never_was() {
     let customer = app.post("/v1/customers").send().await.ok();
     let mut tried = 0;
     for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
-        let Some(kind) = route.path.split('/').nth(2) else {
+        let parts: Vec<&str> = route.path.split('/').skip(2).collect();
+        let Some(kind) = parts.iter().find(|part| **part != "radar").copied() else {
             continue;
         };
         let foreign = mine.get(kind).unwrap_or_else(|| panic!("no object for {}", route.path));
@@ -151,8 +152,21 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     let review = first("/v1/reviews", "limit=1").await;
     let fees = json!({ "kind": "fee_schedule", "account": owner, "percent": "2.9", "override_reason": "a test's" });
     let terms = create("/v1/terms", fees).await;
+    let once = uuid::Uuid::now_v7().simple().to_string();
+    let rule = json!({ "name": format!("r{once}"), "action": "review", "condition": "amount == 987654321" });
+    let rule = create("/v1/radar/rules", rule).await;
+    let list = json!({ "alias": format!("l{once}"), "name": "Mine", "item_type": "device" });
+    let list = create("/v1/radar/value_lists", list).await;
+    let item = create(
+        "/v1/radar/value_list_items",
+        json!({ "value_list": list["id"], "value": once }),
+    )
+    .await;
     BTreeMap::from([
         ("terms".into(), text(&terms, "id")),
+        ("rules".into(), text(&rule, "id")),
+        ("value_lists".into(), text(&list, "id")),
+        ("value_list_items".into(), text(&item, "id")),
         ("payment_intents".into(), text(&payment, "id")),
         ("charges".into(), text(&charge, "id")),
         ("refunds".into(), text(&refund, "id")),

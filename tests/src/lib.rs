@@ -143,6 +143,11 @@ impl TestApp {
             .key(&self.told("/secret_key"))
     }
 
+    /// Any method with the secret key, to another process on the same database.
+    pub fn request_to(&self, api_url: &str, method: &str, path: &str) -> Request<'_> {
+        Request::new(&self.client, method, format!("{api_url}{path}")).key(&self.told("/secret_key"))
+    }
+
     /// A request to the operations listener, without a key.
     pub fn ops(&self, method: &str, path: &str) -> Request<'_> {
         Request::new(&self.client, method, format!("{}{path}", self.told("/ops_url")))

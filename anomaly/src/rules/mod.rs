@@ -211,6 +211,11 @@ impl Policy {
         })
     }
 
+    /// The lists that conditions ask about.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// Checks one condition against the lists of this policy.
     ///
     /// # Errors

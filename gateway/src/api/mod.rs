@@ -23,10 +23,12 @@ mod disputes;
 mod events;
 mod payment_intents;
 mod payment_methods;
+mod radar_rules;
 mod refunds;
 mod returns;
 mod reviews;
 mod terms;
+mod value_lists;
 mod webhook_endpoints;
 
 use crate::app::App;
@@ -142,6 +144,23 @@ routes! {
     GET    "/v1/reviews/{id}"                     RiskRead      => reviews::retrieve,
     POST   "/v1/reviews/{id}/approve"             RiskWrite     => reviews::approve,
     POST   "/v1/reviews/{id}/reject"              RiskWrite     => reviews::reject,
+    POST   "/v1/radar/rules"                      RiskWrite     => radar_rules::create,
+    GET    "/v1/radar/rules"                      RiskRead      => radar_rules::index,
+    GET    "/v1/radar/rules/{id}"                 RiskRead      => radar_rules::retrieve,
+    POST   "/v1/radar/rules/{id}"                 RiskWrite     => radar_rules::update,
+    DELETE "/v1/radar/rules/{id}"                 RiskWrite     => radar_rules::delete,
+    POST   "/v1/radar/rules/{id}/backtest"        RiskWrite     => radar_rules::backtest,
+    GET    "/v1/radar/rules/{id}/versions"        RiskRead      => radar_rules::versions,
+    GET    "/v1/radar/features"                   RiskRead      => radar_rules::features,
+    POST   "/v1/radar/value_lists"                RiskWrite     => value_lists::create,
+    GET    "/v1/radar/value_lists"                RiskRead      => value_lists::index,
+    GET    "/v1/radar/value_lists/{id}"           RiskRead      => value_lists::retrieve,
+    POST   "/v1/radar/value_lists/{id}"           RiskWrite     => value_lists::update,
+    DELETE "/v1/radar/value_lists/{id}"           RiskWrite     => value_lists::delete,
+    POST   "/v1/radar/value_list_items"           RiskWrite     => value_lists::create_item,
+    GET    "/v1/radar/value_list_items"           RiskRead      => value_lists::index_items,
+    GET    "/v1/radar/value_list_items/{id}"      RiskRead      => value_lists::retrieve_item,
+    DELETE "/v1/radar/value_list_items/{id}"      RiskWrite     => value_lists::delete_item,
     GET    "/v1/events"                           AdminRead     => events::index [ByPlatform],
     GET    "/v1/events/{id}"                      AdminRead     => events::retrieve [ByPlatform],
     POST   "/v1/webhook_endpoints"                AdminWrite    => webhook_endpoints::create,

@@ -181,6 +181,10 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
         development: true,
         webhook_authorities: Some(ca_file.clone()),
         permissive_scorer,
+        risk: crate::risk::Settings {
+            snapshot: Some(folder.path("scorer.snapshot")),
+            ..crate::risk::Settings::default()
+        },
         access: crate::limit::Settings::default(),
     });
     match service.await.context("starting the application") {

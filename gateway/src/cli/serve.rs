@@ -105,6 +105,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
             .then(|| settings.webhooks.authorities.clone()),
         permissive_scorer: false,
+        risk: settings.risk.clone(),
         access: settings.access.clone(),
     })
 }

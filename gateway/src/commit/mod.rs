@@ -11,6 +11,7 @@ mod unit;
 
 pub use batch::GatewayBatch;
 pub use metrics::CommitMetrics;
+pub(crate) use table::qualified;
 pub use table::{Row, Table, Versioned};
 pub use unit::{Digest, Request, Unit};
 
@@ -57,6 +58,8 @@ pub struct Committer {
     group: GroupCommitter<GatewayBatch>,
     /// rung after a commit that wrote events: deliveries may be due
     pub events: Arc<Notify>,
+    /// rung after a commit that the scorer learns from
+    pub learned: Arc<Notify>,
 }
 
 impl Committer {
@@ -69,16 +72,21 @@ impl Committer {
         Self {
             group,
             events: Arc::new(Notify::new()),
+            learned: Arc::new(Notify::new()),
         }
     }
 
     /// Commits a unit; returns after COMMIT has answered.
     pub async fn commit(&self, unit: Unit) -> Result<(), Refused> {
-        let events = unit.rows.iter().any(|row| row.table == Table::Event);
+        let writes = |table| unit.rows.iter().any(|row| row.table == table);
+        let (events, learned) = (writes(Table::Event), writes(Table::RiskHistory));
         match self.group.submit(unit).await {
             Ok(answer) => {
                 if answer.is_ok() && events {
                     self.events.notify_one();
+                }
+                if answer.is_ok() && learned {
+                    self.learned.notify_one();
                 }
                 answer
             }

@@ -43,11 +43,19 @@ pub enum Table {
     WebhookEndpoint,
     AuditEvent,
     BalanceTransaction,
+    RiskHistory,
+    RiskRule,
+    RiskRuleVersion,
+    ValueList,
+    ValueListItem,
+    EarlyFraudWarning,
+    BlockAppeal,
     Event,
 }
 
 pub(crate) struct Shape {
     pub table: Table,
+    /// in schema `gateway`, or with its schema and a dot
     pub name: &'static str,
     /// Columns an update may change; empty for history, which is never updated.
     pub mutable: &'static [&'static str],
@@ -76,8 +84,32 @@ pub(crate) const TABLES: &[Shape] = &[
     Shape { table: Table::WebhookEndpoint, name: "webhook_endpoint", mutable: &["version", "url", "enabled_events", "status", "deleted", "details"] },
     Shape { table: Table::AuditEvent, name: "audit_event", mutable: &[] },
     Shape { table: Table::BalanceTransaction, name: "balance_transaction", mutable: &[] },
+    Shape { table: Table::RiskHistory, name: "risk.history", mutable: &[] },
+    Shape { table: Table::RiskRule, name: "risk.rule", mutable: &["version", "name", "code", "action", "weight", "condition", "message", "state",
+        "beats_allow", "deleted", "backtest"] },
+    Shape { table: Table::RiskRuleVersion, name: "risk.rule_version", mutable: &[] },
+    Shape { table: Table::ValueList, name: "risk.value_list", mutable: &["version", "name", "deleted", "details"] },
+    Shape { table: Table::ValueListItem, name: "risk.value_list_item", mutable: &["version", "deleted", "expires_at"] },
+    Shape { table: Table::EarlyFraudWarning, name: "risk.early_fraud_warning", mutable: &[] },
+    Shape { table: Table::BlockAppeal, name: "risk.block_appeal", mutable: &["version", "status", "reason", "overdue", "decided_at"] },
     Shape { table: Table::Event, name: "event", mutable: &[] },
 ];
+
+/// The table's name in SQL.
+pub(crate) fn qualified(name: &str) -> String {
+    match name.contains('.') {
+        true => name.to_owned(),
+        false => format!("gateway.{name}"),
+    }
+}
+
+/// Columns that an insert names where the others have defaults that only the server knows.
+fn inserted(table: Table) -> &'static str {
+    match table {
+        Table::RiskHistory => "book_id, id, fact, source, at",
+        _ => "*",
+    }
+}
 
 /// The SQLSTATE with which `gateway.commit` refuses: DETAIL lists `table book_id id`, one refused row a line.
 pub(crate) const REFUSED: &str = "CF409";
@@ -96,20 +128,26 @@ pub(crate) fn commit_function() -> String {
         ("p_answer_bodies".to_owned(), "text[]"),
     ];
     let mut body = String::from(REQUEST_STATEMENTS);
-    for Shape { name, mutable, .. } in TABLES {
-        parameters.push((format!("p_{name}_new"), "json"));
+    for Shape { table, name, mutable } in TABLES {
+        let (parameter, place, columns) = (name.replace('.', "_"), qualified(name), inserted(*table));
+        let into = if columns == "*" {
+            String::new()
+        } else {
+            format!(" ({columns})")
+        };
+        parameters.push((format!("p_{parameter}_new"), "json"));
         if *name == "event" {
             parameters.push(("p_event_bodies".to_owned(), "text[]"));
             body.push_str(EVENT_STATEMENT);
             continue;
         }
-        let source = format!("json_populate_recordset(NULL::gateway.{name}, p_{name}_new)");
+        let source = format!("json_populate_recordset(NULL::{place}, p_{parameter}_new)");
         let _ = write!(
             body,
             "
-    IF p_{name}_new IS NOT NULL THEN
+    IF p_{parameter}_new IS NOT NULL THEN
         WITH r AS MATERIALIZED (SELECT * FROM {source}),
-             done AS (INSERT INTO gateway.{name} SELECT * FROM r ON CONFLICT DO NOTHING RETURNING book_id, id)
+             done AS (INSERT INTO {place}{into} SELECT {columns} FROM r ON CONFLICT DO NOTHING RETURNING book_id, id)
         SELECT refused || array_agg('{name} ' || book_id || ' ' || id) INTO refused
         FROM (SELECT book_id, id FROM r EXCEPT SELECT book_id, id FROM done) AS left_over;
     END IF;"
@@ -117,15 +155,15 @@ pub(crate) fn commit_function() -> String {
         if mutable.is_empty() {
             continue;
         }
-        parameters.push((format!("p_{name}_changed"), "json"));
+        parameters.push((format!("p_{parameter}_changed"), "json"));
         let targets = mutable.join(", ");
         let values = mutable.iter().map(|c| format!("r.{c}")).collect::<Vec<_>>().join(", ");
         let _ = write!(
             body,
             "
-    IF p_{name}_changed IS NOT NULL THEN
-        WITH r AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::gateway.{name}, p_{name}_changed)),
-             done AS (UPDATE gateway.{name} t SET ({targets}) = ROW({values})
+    IF p_{parameter}_changed IS NOT NULL THEN
+        WITH r AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::{place}, p_{parameter}_changed)),
+             done AS (UPDATE {place} t SET ({targets}) = ROW({values})
                       FROM r WHERE t.book_id = r.book_id AND t.id = r.id AND t.version = r.version - 1
                       RETURNING t.book_id, t.id)
         SELECT refused || array_agg('{name} ' || book_id || ' ' || id) INTO refused

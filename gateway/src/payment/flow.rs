@@ -26,7 +26,8 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
-use crate::connector::{Authorize, Decline, Failure};
+use crate::connector::{Authorize, Decline};
+use crate::risk::rows::History;
 use crate::{id, risk, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -232,7 +233,6 @@ struct Attempt {
     charge: Charge,
     instrument: Instrument,
     verdict: anomaly::Assessment,
-    facts: anomaly::Attempt,
     error_on_requires_action: bool,
 }
 
@@ -295,7 +295,6 @@ impl Attempt {
             charge,
             instrument,
             verdict,
-            facts,
             error_on_requires_action: asked.error_on_requires_action,
         })
     }
@@ -334,16 +333,11 @@ impl Attempt {
             challenge: challenge::wish(call, &payment, &self.charge, self.error_on_requires_action),
         };
         let outcome = at_acquirer(connector.authorize(&request)).await;
-        // What waits for the payer has no outcome yet.
-        if !matches!(outcome, Err(Failure::ActionNeeded(_))) {
-            app.scorer.observe(&self.facts, risk::outcome(&outcome));
-        }
         settle_authorization(call, payment, self.charge, outcome, Asker::Caller).await
     }
 
     /// The scorer says no: one commit, no call, and the caller gets a decline with its reasons on the charge.
     async fn block(&mut self, call: &Call, payment: Payment, unit: Unit, new: bool) -> Result<Answer, ApiError> {
-        call.app.scorer.observe(&self.facts, anomaly::Outcome::Blocked);
         let decline = Decline {
             code: "card_declined".into(),
             decline_code: Some("fraudulent".into()),
@@ -361,6 +355,7 @@ impl Attempt {
         let unit = events
             .iter()
             .fold(unit.insert(&charge), |unit, event| unit.insert(event));
+        let unit = unit.insert(&History::attempt(&charge, anomaly::Outcome::Blocked, call.at));
         call.app.commit(claim(call, unit, &next.id, Some(&answer))).await?;
         Ok(answer)
     }

@@ -14,7 +14,7 @@ pub async fn get<R: Row>(
     id: &str,
 ) -> Result<Option<R>, tokio_postgres::Error> {
     let sql = format!(
-        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND id = $2",
+        "SELECT row_to_json(t)::text FROM {} t WHERE book_id = $1 AND id = $2",
         table_name(R::TABLE)
     );
     let rows = client
@@ -33,7 +33,7 @@ pub async fn get_many<R: Row>(
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND id = ANY($2)",
+        "SELECT row_to_json(t)::text FROM {} t WHERE book_id = $1 AND id = ANY($2)",
         table_name(R::TABLE)
     );
     let rows = client
@@ -51,7 +51,7 @@ pub async fn by<R: Row>(
     limit: i64,
 ) -> Result<Vec<R>, tokio_postgres::Error> {
     let sql = format!(
-        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1 AND {column} = $2 ORDER BY id DESC LIMIT $3",
+        "SELECT row_to_json(t)::text FROM {} t WHERE book_id = $1 AND {column} = $2 ORDER BY id DESC LIMIT $3",
         table_name(R::TABLE)
     );
     let rows = client
@@ -92,7 +92,7 @@ pub async fn list<R: Row>(
     filters: &[Filter],
 ) -> Result<(Vec<R>, bool), tokio_postgres::Error> {
     let mut sql = format!(
-        "SELECT row_to_json(t)::text FROM gateway.{} t WHERE book_id = $1",
+        "SELECT row_to_json(t)::text FROM {} t WHERE book_id = $1",
         table_name(R::TABLE)
     );
     let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&book_id, Type::INT8)];
@@ -140,8 +140,8 @@ pub async fn claim_due<R: Row>(
 ) -> Result<Vec<R>, tokio_postgres::Error> {
     let name = table_name(R::TABLE);
     let sql = format!(
-        "UPDATE gateway.{name} t SET check_at = $1 + make_interval(secs => $2)
-         FROM (SELECT book_id, id FROM gateway.{name} WHERE check_at <= $1 ORDER BY check_at LIMIT $3 FOR UPDATE SKIP LOCKED) due
+        "UPDATE {name} t SET check_at = $1 + make_interval(secs => $2)
+         FROM (SELECT book_id, id FROM {name} WHERE check_at <= $1 ORDER BY check_at LIMIT $3 FOR UPDATE SKIP LOCKED) due
          WHERE t.book_id = due.book_id AND t.id = due.id
          RETURNING row_to_json(t)::text"
     );
@@ -200,6 +200,6 @@ impl<'a, R: DeserializeOwned> FromSql<'a> for Stored<R> {
     }
 }
 
-pub(crate) fn table_name(table: Table) -> &'static str {
-    crate::commit::table_name(table)
+fn table_name(table: Table) -> String {
+    crate::commit::qualified(crate::commit::table_name(table))
 }

@@ -3,21 +3,49 @@
 //! Identities are hashed before they leave this module; the scorer never sees a name, an address or a number. Nothing
 //! here decides: the scorer does, and `payment::flow` acts.
 
+pub mod backtest;
+pub mod history;
+pub mod lists;
+pub mod rows;
+pub mod rules;
+
 mod policy;
 
 pub use policy::{Policies, built_in_lists};
 
 use crate::api::error::ApiError;
 use crate::api::params::Params;
-use crate::app::{App, Merchant};
+use crate::app::Merchant;
 use crate::connector::{Approval, Failure};
-use crate::payment::rows::{CardFacts, Charge, ChargeStatus, Payment, Risk, RiskContext};
-use crate::payment::store;
+use crate::payment::rows::{CardFacts, Payment, Risk, RiskContext};
 use anomaly::{Attempt, Decision, DeclineKind, Outcome, key};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
-use tokio_postgres::types::Type;
+use std::path::PathBuf;
+
+/// How the scorer is set: `[risk]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// the file that its state is written to, so that a restart need not read the whole history; none for none
+    pub snapshot: Option<PathBuf>,
+    /// of a million payments that would be allowed, how many a person looks at all the same
+    pub random_reviews_per_million: u32,
+    /// hours until an appeal against a block must be answered
+    pub appeal_hours: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            snapshot: None,
+            random_reviews_per_million: 0,
+            appeal_hours: 72,
+        }
+    }
+}
 
 /// What the checkout tells about the buyer's side of an attempt. Ids are hashed at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,22 +127,27 @@ pub fn attempt(
     card: &CardFacts,
     context: &RiskContext,
 ) -> Attempt {
-    facts(at, merchant.book_id, payment.amount, &payment.currency, card, context)
-}
-
-/// The same of an attempt that was stored.
-pub fn charged(charge: &Charge) -> Attempt {
+    let (fingerprint, bin) = (&card.fingerprint, &card.bin);
     facts(
-        charge.created_at,
-        charge.book_id,
-        charge.amount,
-        &charge.currency,
-        &charge.card,
-        &charge.context,
+        at,
+        merchant.book_id,
+        payment.amount,
+        &payment.currency,
+        fingerprint,
+        bin,
+        context,
     )
 }
 
-fn facts(at: Timestamp, book_id: i64, amount: i64, currency: &str, card: &CardFacts, context: &RiskContext) -> Attempt {
+fn facts(
+    at: Timestamp,
+    book_id: i64,
+    amount: i64,
+    currency: &str,
+    fingerprint: &str,
+    bin: &str,
+    context: &RiskContext,
+) -> Attempt {
     let mut code = [b'x'; 3];
     for (slot, byte) in code.iter_mut().zip(currency.bytes()) {
         *slot = byte;
@@ -126,8 +159,8 @@ fn facts(at: Timestamp, book_id: i64, amount: i64, currency: &str, card: &CardFa
         amount_minor: amount,
         currency: code,
         exponent: crate::app::currency(currency).map_or(2, ledger::Currency::exponent),
-        card: Some(key(&card.fingerprint)),
-        bin: card.bin.parse().ok(),
+        card: Some(key(fingerprint)),
+        bin: bin.parse().ok(),
         customer: context.customer,
         email: context.email,
         ip: context.ip,
@@ -142,8 +175,8 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
     Risk {
         decision: match verdict.decision {
             Decision::Allow => "allow",
-            // until this gateway can challenge the cardholder, a person decides
-            Decision::Challenge | Decision::Review => "review",
+            Decision::Challenge => "challenge",
+            Decision::Review => "review",
             Decision::Block => "block",
         }
         .into(),
@@ -189,37 +222,4 @@ fn kind(code: &str, decline_code: Option<&str>) -> DeclineKind {
         "fraudulent" => DeclineKind::Fraudulent,
         _ => DeclineKind::Generic,
     }
-}
-
-/// Feeds the scorer with the attempts of the last day, oldest first: its state after a restart. Streams; returns how many.
-pub async fn rebuild(app: &App) -> Result<u64, ApiError> {
-    use futures_util::TryStreamExt;
-    let since = app.clock.now() - jiff::SignedDuration::from_hours(24);
-    let client = app.reads.get().await?;
-    let rows = client
-        .query_typed_raw(
-            "SELECT row_to_json(t)::text FROM gateway.charge t WHERE created_at >= $1 ORDER BY created_at, id",
-            [(since, Type::TIMESTAMPTZ)],
-        )
-        .await?;
-    let mut rows = std::pin::pin!(rows);
-    let mut count = 0;
-    while let Some(row) = rows.try_next().await? {
-        let charge: Charge = store::row(&row)?;
-        let facts = charged(&charge);
-        let outcome = match charge.status {
-            ChargeStatus::Succeeded | ChargeStatus::Voided => Outcome::Approved,
-            ChargeStatus::Failed if charge.risk.decision == "block" => Outcome::Blocked,
-            ChargeStatus::Failed => Outcome::Declined {
-                code: kind(
-                    charge.failure_code.as_deref().unwrap_or_default(),
-                    charge.decline_code.as_deref(),
-                ),
-            },
-            ChargeStatus::Pending | ChargeStatus::Unknown => Outcome::Unknown,
-        };
-        app.scorer.observe(&facts, outcome);
-        count += 1;
-    }
-    Ok(count)
 }

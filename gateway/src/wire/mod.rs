@@ -6,6 +6,7 @@ mod account;
 mod dispute;
 mod money;
 mod payment;
+mod risk;
 mod terms;
 mod webhook_endpoint;
 
@@ -13,6 +14,7 @@ pub use account::account;
 pub use dispute::dispute;
 pub use money::{Standing, amount, balance, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
+pub use risk::{block_appeal, early_fraud_warning, rule, value_list, value_list_item};
 pub use terms::terms;
 pub use webhook_endpoint::webhook_endpoint;
 

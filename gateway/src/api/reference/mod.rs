@@ -24,9 +24,11 @@ pub(super) mod disputes;
 pub(super) mod events;
 pub(super) mod payment_intents;
 pub(super) mod payment_methods;
+pub(super) mod radar_rules;
 pub(super) mod refunds;
 pub(super) mod reviews;
 pub(super) mod terms;
+pub(super) mod value_lists;
 pub(super) mod webhook_endpoints;
 
 pub use document::document;
@@ -49,6 +51,12 @@ const OBJECTS: &[fn() -> Object] = &[
     payment_methods::payment_method,
     disputes::dispute,
     reviews::review,
+    radar_rules::rule,
+    radar_rules::deleted_rule,
+    value_lists::value_list,
+    value_lists::value_list_item,
+    value_lists::deleted_value_list,
+    value_lists::deleted_value_list_item,
     events::event,
     webhook_endpoints::webhook_endpoint,
     webhook_endpoints::deleted_webhook_endpoint,

@@ -120,6 +120,15 @@ pub(super) fn error() -> Value {
         .seldom("doc_url", text(), "More about the code.")
         .seldom("param", text(), "The parameter that is wrong, in bracket form.")
         .seldom(
+            "position",
+            super::schema::part(Fields::new().field("line", integer_from(1, 10_000), "").field(
+                "column",
+                integer_from(1, 10_000),
+                "",
+            )),
+            "Where in the condition of a rule.",
+        )
+        .seldom(
             "decline_code",
             text().or_null(),
             "The issuer's reason, for a declined card.",

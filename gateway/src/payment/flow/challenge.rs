@@ -15,7 +15,7 @@ use crate::connector::{Action, Challenge, Decline, Failure, Found, Inquiry, Next
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
 use crate::payment::store;
-use crate::{risk, wire};
+use crate::wire;
 use jiff::SignedDuration;
 use serde_json::json;
 use std::sync::Arc;
@@ -121,9 +121,6 @@ pub(in crate::payment) async fn told(
         }
         _ => return wait(call, charge).await,
     };
-    call.app
-        .scorer
-        .observe(&risk::charged(&charge), risk::outcome(&outcome));
     settle_authorization(call, payment, charge, outcome, Asker::Sweep)
         .await
         .map(drop)

@@ -12,6 +12,7 @@ use crate::payment::accounting::Books;
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
 use crate::payment::{store, sweep};
+use crate::risk::{self, rows::History};
 use crate::{id, wire};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -66,6 +67,17 @@ pub async fn settle_authorization(
         let unit = match owed {
             Some(request) => unit.answer(&request.answered(&payment.id, &answer)),
             None => unit,
+        };
+        // The scorer learns once of each attempt, what is known first: an unknown outcome counts as an attempt, one that waits
+        // for the payer has none yet.
+        let unit = match (charge.status, &outcome) {
+            (_, Err(Failure::ActionNeeded(_))) => unit,
+            (ChargeStatus::Pending, _) => unit.insert(&History::attempt(
+                &charge,
+                risk::outcome(&outcome),
+                call.app.clock.now(),
+            )),
+            _ => unit,
         };
         match call.app.commit(unit).await {
             Ok(()) => return Ok(answer),

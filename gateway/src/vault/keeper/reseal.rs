@@ -206,10 +206,17 @@ pub(super) struct SealedColumn {
     pub(super) replace: &'static str,
 }
 
-pub(super) const SEALED: &[SealedColumn] = &[SealedColumn {
-    purpose: "webhook_endpoint",
-    list: "SELECT book_id, id, secret FROM gateway.webhook_endpoint",
-    replace: "UPDATE gateway.webhook_endpoint SET secret = $4 WHERE book_id = $1 AND id = $2 AND secret = $3",
-}];
+pub(super) const SEALED: &[SealedColumn] = &[
+    SealedColumn {
+        purpose: "webhook_endpoint",
+        list: "SELECT book_id, id, secret FROM gateway.webhook_endpoint",
+        replace: "UPDATE gateway.webhook_endpoint SET secret = $4 WHERE book_id = $1 AND id = $2 AND secret = $3",
+    },
+    SealedColumn {
+        purpose: "value_list_item",
+        list: "SELECT book_id, id, value FROM risk.value_list_item",
+        replace: "UPDATE risk.value_list_item SET value = $4 WHERE book_id = $1 AND id = $2 AND value = $3",
+    },
+];
 
 const BATCH: i64 = 200;

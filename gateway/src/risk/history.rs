@@ -1,0 +1,378 @@
+//! What the scorer knows, kept in step with the database: the log `risk.history`, read from where this process stopped.
+//!
+//! Every attempt's outcome and every label is one row of that log, in the commit that made it true; a process learns from
+//! the log alone, its own attempts too. So all processes have the same state, but for what the last of them has not read
+//! yet: its own commits wake the reader, those of others are found within [`POLL`]. A row is found exactly once, however
+//! transactions overlap: its `recorded` is its transaction, and the server's own snapshot says which of them were seen.
+//!
+//! The state is also written to a file from time to time, with that position, so that a restart reads the rest and nothing
+//! twice. The file is a cache: when it is missing, broken or of another database, the log is read from [`HISTORY_DAYS`] ago.
+//! It must never be read half, and the service is not ready before the log has been read to its end.
+
+use super::rows::Fact;
+use crate::api::error::ApiError;
+use crate::app::App;
+use crate::payment::rows::RiskContext;
+use anomaly::{Attempt, Engine, Label};
+use anyhow::Context;
+use deadpool_postgres::Pool;
+use futures_util::TryStreamExt;
+use jiff::{SignedDuration, Timestamp};
+use prometheus::{IntCounter, IntGauge};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{GenericClient, Row};
+
+/// How often the log is read when this process itself commits nothing.
+pub const POLL: Duration = Duration::from_millis(200);
+/// The least time between two readings: what was committed meanwhile is read together.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How far back the log is read without a file: the longest window of the features.
+pub const HISTORY_DAYS: i64 = 90;
+/// How often the state is written to its file.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
+/// Of the file's shape.
+const FORMAT: u32 = 1;
+/// A position before everything.
+const BEGINNING: &str = "1:1:";
+
+/// How far this process has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// `pg_snapshot`: transactions that it shows as visible were read
+    seen: String,
+    /// nothing older than this is read
+    since: Timestamp,
+}
+
+/// The last line of the file: what its first part is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Trailer {
+    format: u32,
+    identity: uuid::Uuid,
+    seen: String,
+    sha256: String,
+}
+
+/// Figures of the reader.
+pub struct Metrics {
+    /// rows read from the log
+    pub rows: IntCounter,
+    /// when the log was read to its end last, unix seconds
+    pub at: IntGauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            rows: IntCounter::new(
+                "counterfoil_scorer_history_rows_total",
+                "Rows of the scorer's history read",
+            )
+            .expect("the name is valid"),
+            at: IntGauge::new(
+                "counterfoil_scorer_history_timestamp_seconds",
+                "When the scorer's history was read to its end last",
+            )
+            .expect("the name is valid"),
+        }
+    }
+}
+
+impl Metrics {
+    /// Shows them.
+    ///
+    /// # Errors
+    /// When they are shown already.
+    pub fn register(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.rows.clone()))?;
+        registry.register(Box::new(self.at.clone()))
+    }
+}
+
+/// The scorer as the file and the log have it, and from where to go on.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn restore(
+    reads: &Pool,
+    config: anomaly::Config,
+    file: Option<&Path>,
+    now: Timestamp,
+) -> anyhow::Result<(Engine, Position)> {
+    let client = reads.get().await?;
+    let since = now - SignedDuration::from_hours(24 * HISTORY_DAYS);
+    let begun = Instant::now();
+    let mut restored = None;
+    if let Some(file) = file.filter(|file| file.exists()) {
+        match load(file, config.clone()) {
+            Ok((engine, trailer)) if continues(&**client, &trailer).await? => {
+                let seen = trailer.seen;
+                restored = Some((engine, Position { seen, since }));
+            }
+            Ok(_) => tracing::warn!("the scorer's file is of another database or of its future: not used"),
+            Err(error) => tracing::warn!(%error, "the scorer's file cannot be used: its history is read instead"),
+        }
+    }
+    let from_file = restored.is_some();
+    let (engine, mut position) = restored.unwrap_or_else(|| {
+        let seen = BEGINNING.to_owned();
+        (Engine::new(config), Position { seen, since })
+    });
+    let rows = advance(&**client, &engine, &mut position).await?;
+    let (entities, bytes) = engine.size();
+    tracing::info!(
+        rows,
+        from_file,
+        entities,
+        bytes,
+        milliseconds = begun.elapsed().as_millis() as u64,
+        "the scorer has its state back"
+    );
+    Ok((engine, position))
+}
+
+/// Keeps the scorer in step for as long as the service runs, and writes the file at its end.
+pub async fn run(app: Arc<App>, mut position: Position, file: Option<PathBuf>, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    let mut written = Instant::now();
+    let mut stopping = false;
+    while !stopping {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => stopping = true,
+            () = app.committer.learned.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+        match step(&app, &mut position).await {
+            Ok(rows) => {
+                app.history.rows.inc_by(rows);
+                app.history.at.set(app.clock.now().as_second());
+            }
+            Err(error) => tracing::warn!(
+                error = error.message,
+                "the scorer's history cannot be read; trying again"
+            ),
+        }
+        if let Some(file) = file
+            .as_deref()
+            .filter(|_| stopping || written.elapsed() >= SNAPSHOT_EVERY)
+        {
+            written = Instant::now();
+            if let Err(error) = save(&app, &position, file).await {
+                tracing::warn!(%error, "the scorer's file was not written; a restart reads its history instead");
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn step(app: &App, position: &mut Position) -> Result<u64, ApiError> {
+    let client = app.reads.get().await?;
+    Ok(advance(&**client, &app.scorer, position).await?)
+}
+
+/// Reads what was committed since the position, in the order of the transactions, and moves the position behind it.
+async fn advance(
+    client: &impl GenericClient,
+    engine: &Engine,
+    position: &mut Position,
+) -> Result<u64, tokio_postgres::Error> {
+    // One statement, one snapshot: the position it gives back is exactly what its rows are.
+    let sql =
+        "SELECT s.seen, h.book_id, h.fact, h.at, h.created_at, h.amount, h.currency, h.fingerprint, h.bin, h.context
+         FROM (SELECT pg_current_snapshot()::text AS seen) s
+         LEFT JOIN (SELECT l.recorded, l.id, l.book_id, l.fact, l.at, c.created_at, c.amount, c.currency,
+                           c.card->>'fingerprint' AS fingerprint, c.card->>'bin' AS bin, c.context::text AS context
+                    FROM risk.history l JOIN gateway.charge c ON c.book_id = l.book_id AND c.id = l.id
+                    WHERE l.recorded >= pg_snapshot_xmin($1::text::pg_snapshot)
+                      AND NOT pg_visible_in_snapshot(l.recorded, $1::text::pg_snapshot) AND l.at >= $2) h ON true
+         ORDER BY h.recorded, h.at, h.book_id, h.id, h.fact";
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&position.seen, Type::TEXT), (&position.since, Type::TIMESTAMPTZ)];
+    let mut rows = pin!(client.query_typed_raw(sql, parameters).await?);
+    let (mut read, mut seen) = (0, None);
+    while let Some(row) = rows.try_next().await? {
+        if seen.is_none() {
+            seen = Some(row.try_get(0)?);
+        }
+        if row.try_get::<_, Option<i64>>(1)?.is_some() {
+            apply(engine, &row)?;
+            read += 1;
+        }
+    }
+    if let Some(seen) = seen {
+        position.seen = seen;
+    }
+    Ok(read)
+}
+
+fn apply(engine: &Engine, row: &Row) -> Result<(), tokio_postgres::Error> {
+    let (attempt, fact, at) = entry(row)?;
+    match fact.outcome() {
+        Ok(outcome) => engine.observe(&attempt, outcome),
+        Err(verdict) => engine.label(
+            &attempt,
+            Label {
+                known_ms: at.as_millisecond(),
+                verdict,
+            },
+        ),
+    }
+    Ok(())
+}
+
+/// A row of the log as the scorer takes it: columns `book_id, fact, at, created_at, amount, currency, fingerprint, bin, context`
+/// from the second on.
+pub(super) fn entry(row: &Row) -> Result<(Attempt, Fact, Timestamp), tokio_postgres::Error> {
+    let word: &str = row.try_get(2)?;
+    // What the CHECK of the column allows is what the enum has; an unknown word of a newer version is an attempt.
+    let fact = serde_json::from_value(word.into()).unwrap_or(Fact::Unknown);
+    let context: RiskContext = serde_json::from_str(row.try_get(9)?).unwrap_or_default();
+    let attempt = super::facts(
+        row.try_get(4)?,
+        row.try_get(1)?,
+        row.try_get(5)?,
+        row.try_get(6)?,
+        row.try_get::<_, Option<&str>>(7)?.unwrap_or_default(),
+        row.try_get::<_, Option<&str>>(8)?.unwrap_or_default(),
+        &context,
+    );
+    Ok((attempt, fact, row.try_get(3)?))
+}
+
+/// Whether a file continues in this database: it is this one, and not from after what it has.
+async fn continues(client: &impl GenericClient, trailer: &Trailer) -> anyhow::Result<bool> {
+    let rows = client
+        .query_typed(
+            "SELECT 1 FROM risk.identity
+             WHERE id = $1 AND pg_snapshot_xmax($2::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())",
+            &[(&trailer.identity, Type::UUID), (&trailer.seen, Type::TEXT)],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
+async fn save(app: &App, position: &Position, file: &Path) -> anyhow::Result<()> {
+    let identity: uuid::Uuid = {
+        let client = app.reads.get().await?;
+        let rows = client.query_typed("SELECT id FROM risk.identity", &[]).await?;
+        rows.first().context("risk.identity is empty")?.try_get(0)?
+    };
+    // Taken here, between two readings; written while reading goes on.
+    let snapshot = app.scorer.snapshot();
+    let (seen, file) = (position.seen.clone(), file.to_owned());
+    tokio::task::spawn_blocking(move || store(&snapshot, identity, seen, &file)).await?
+}
+
+/// The state, a line break, and the trailer in one line; whole or not at all.
+fn store(snapshot: &anomaly::Snapshot, identity: uuid::Uuid, seen: String, file: &Path) -> anyhow::Result<()> {
+    let fresh = file.with_extension(format!("{}.new", std::process::id()));
+    let written = (|| {
+        let mut out = Hashing {
+            to: BufWriter::new(std::fs::File::create(&fresh)?),
+            hash: Sha256::new(),
+        };
+        serde_json::to_writer(&mut out, snapshot)?;
+        let sha256 = hex::encode(out.hash.finalize());
+        let trailer = Trailer {
+            format: FORMAT,
+            identity,
+            seen,
+            sha256,
+        };
+        let mut to = out.to;
+        write!(to, "\n{}\n", serde_json::to_string(&trailer)?)?;
+        let whole = to.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        whole.sync_all()?;
+        std::fs::rename(&fresh, file)?;
+        anyhow::Ok(())
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&fresh); // there may be none
+    }
+    written.with_context(|| format!("writing {}", file.display()))
+}
+
+fn load(file: &Path, config: anomaly::Config) -> anyhow::Result<(Engine, Trailer)> {
+    let text = std::fs::read(file)?;
+    let body = text.strip_suffix(b"\n").context("it breaks off")?;
+    let line = body
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .context("it has no trailer")?;
+    let trailer: Trailer = serde_json::from_slice(&body[line + 1..]).context("its trailer cannot be read")?;
+    anyhow::ensure!(
+        trailer.format == FORMAT,
+        "it has format {}, this program {FORMAT}",
+        trailer.format
+    );
+    let state = &body[..line];
+    anyhow::ensure!(
+        hex::encode(Sha256::digest(state)) == trailer.sha256,
+        "its sum does not match"
+    );
+    let snapshot = serde_json::from_slice(state).context("its state cannot be read")?;
+    let engine = Engine::restore(config, snapshot).context("it was written by another version of the scorer")?;
+    Ok((engine, trailer))
+}
+
+struct Hashing<W> {
+    to: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_taken_whole_or_not_at_all() {
+        let folder = std::env::temp_dir().join(format!("counterfoil-scorer-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (file, identity) = (folder.join("scorer.snapshot"), uuid::Uuid::now_v7());
+        let engine = Engine::new(anomaly::Config::default());
+        let context = RiskContext::default();
+        let attempt = super::super::facts(Timestamp::UNIX_EPOCH, 1, 500, "usd", "print", "424242", &context);
+        engine.observe(&attempt, anomaly::Outcome::Approved);
+        store(&engine.snapshot(), identity, "7:9:8".into(), &file).unwrap();
+        let (restored, trailer) = load(&file, anomaly::Config::default()).unwrap();
+        assert_eq!((trailer.identity, trailer.seen.as_str()), (identity, "7:9:8"));
+        assert_eq!(restored.snapshot(), engine.snapshot());
+
+        let whole = std::fs::read(&file).unwrap();
+        for (what, broken) in [
+            ("cut", whole[..whole.len() - 1].to_vec()),
+            ("halved", whole[..whole.len() / 2].to_vec()),
+            ("empty", Vec::new()),
+            ("changed", {
+                let mut bytes = whole.clone();
+                let digit = bytes.iter().position(u8::is_ascii_digit).unwrap();
+                bytes[digit] = if bytes[digit] == b'1' { b'2' } else { b'1' };
+                bytes
+            }),
+        ] {
+            std::fs::write(&file, broken).unwrap();
+            assert!(load(&file, anomaly::Config::default()).is_err(), "{what}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
