@@ -11,6 +11,7 @@ pub mod prefix {
     pub const PAYMENT: &str = "pi";
     pub const CHARGE: &str = "ch";
     pub const REFUND: &str = "re";
+    pub const SETUP: &str = "seti";
     pub const DISPUTE: &str = "du";
     pub const REVIEW: &str = "prv";
     pub const EVENT: &str = "evt";

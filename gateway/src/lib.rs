@@ -31,6 +31,7 @@ pub mod risk;
 pub mod seal;
 pub mod security;
 pub mod service;
+pub mod setup;
 pub mod vault;
 pub mod webhook;
 pub mod wire;

@@ -107,7 +107,12 @@ pub async fn audit(database_url: &str, simulator_admin_url: &str, told: &[Acknow
         booked(&mut audit, charge, payment, &mut books);
         compare(&mut audit, charge, payment, refunded, at_acquirer.as_ref());
     }
-    for reference in truth.keys() {
+    for (reference, truth) in &truth {
+        // The proof of a card that was set up: released, or waiting to be.
+        if reference.starts_with("seti_") && truth.amount_captured == 0 {
+            audit.unsettled += u64::from(truth.amount_authorized > 0);
+            continue;
+        }
         audit.find(|| format!("the acquirer has a payment for {reference}, which is in no row"));
     }
     for (reference, booked) in &books {

@@ -41,6 +41,8 @@ pub enum Issuer {
     Declines(Reason),
     /// Wants the cardholder authenticated, and answers the inner way once that is done.
     Challenges(Option<Reason>),
+    /// The same, unless an earlier attempt proved that the cardholder agreed.
+    ChallengesUnlessSetUp,
 }
 
 /// Error code and decline code of a decline.
@@ -470,7 +472,10 @@ static CARDS: [TestCard; 39] = [
     then("4000000000007726", "pm_card_pendingRefund", Aftermath::RefundPends),
     then("4000000000005126", "pm_card_refundFail", Aftermath::RefundFails),
     then("4000000000000077", "pm_card_bypassPending", Aftermath::AvailableAtOnce),
-    challenged("4000002500003155", "pm_card_authenticationRequiredOnSetup", None),
+    TestCard {
+        issuer: Issuer::ChallengesUnlessSetUp,
+        ..plain("4000002500003155", "pm_card_authenticationRequiredOnSetup", "visa")
+    },
     challenged("4000002760003184", "pm_card_authenticationRequired", None),
     challenged(
         "4000008260003178",

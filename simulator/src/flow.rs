@@ -52,6 +52,8 @@ pub struct Confirmation {
     pub off_session: bool,
     /// `request_three_d_secure` is `any` or `challenge`.
     pub challenge: bool,
+    /// `mit_exemption[network_transaction_id]` names an earlier attempt of the cardholder's own.
+    pub agreed: bool,
 }
 
 impl Op<'_> {
@@ -96,8 +98,11 @@ impl Op<'_> {
         intent.last_error = None;
         Ok(match method.card.behaviour().issuer {
             Issuer::Declines(reason) => self.decline(intent, method, reason),
-            Issuer::Challenges(_) if how.off_session => self.decline(intent, method, AUTHENTICATION_REQUIRED),
-            Issuer::Challenges(_) => self.challenge(intent),
+            Issuer::ChallengesUnlessSetUp if how.agreed => self.authorize(intent, method, false),
+            Issuer::Challenges(_) | Issuer::ChallengesUnlessSetUp if how.off_session => {
+                self.decline(intent, method, AUTHENTICATION_REQUIRED)
+            }
+            Issuer::Challenges(_) | Issuer::ChallengesUnlessSetUp => self.challenge(intent),
             Issuer::Approves if how.challenge && !how.off_session => self.challenge(intent),
             Issuer::Approves => self.authorize(intent, method, false),
         })

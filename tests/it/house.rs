@@ -126,6 +126,7 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
     ("refund", &["amount", "balance_transaction_id", "book_id", "charge_id", "created_at", "currency", "from_available", "from_pending",
         "from_receivable", "id", "payment_id", "reason"]),
     ("review", &["book_id", "charge_id", "created_at", "id", "payment_id", "reason"]),
+    ("setup_intent", &["book_id", "created_at", "id", "usage"]),
     ("terms", &["account_id", "book_id", "content", "created_at", "created_by", "id", "kind", "number", "override_reason"]),
     ("risk.block_appeal", &["book_id", "charge_id", "created_at", "due_at", "id", "payment_id", "requested_by", "statement"]),
     ("risk.rule", &["book_id", "created_at", "id"]),

@@ -24,6 +24,7 @@ scripts! {
     python_disputes: python "disputes.py";
     python_reviews: python "reviews.py";
     python_access: python "access.py";
+    python_saved_cards: python "saved_cards.py";
     python_three_d_secure: python "three_d_secure.py";
     node_payments: node "payments.mjs";
     node_service: node "service.mjs";

@@ -133,6 +133,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     let refund = create("/v1/refunds", json!({ "payment_intent": payment["id"], "amount": 100 })).await;
     let hook = json!({ "url": "https://127.0.0.1:18443/hook", "enabled_events": ["charge.dispute.closed"] });
     let endpoint = create("/v1/webhook_endpoints", hook).await;
+    let setup = create("/v1/setup_intents", json!({ "customer": customer["id"] })).await;
     let charge = get(&format!("/v1/charges/{}", text(&payment, "latest_charge")))
         .send()
         .await
@@ -169,6 +170,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         ("value_list_items".into(), text(&item, "id")),
         ("payment_intents".into(), text(&payment, "id")),
         ("charges".into(), text(&charge, "id")),
+        ("setup_intents".into(), text(&setup, "id")),
         ("refunds".into(), text(&refund, "id")),
         ("customers".into(), text(&customer, "id")),
         ("payment_methods".into(), text(&method, "id")),

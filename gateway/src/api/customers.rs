@@ -7,14 +7,13 @@ use super::params::Params;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Unit};
 use crate::payment::flow::{claim, merge_metadata};
-use crate::payment::rows::{Customer, CustomerDetails};
+use crate::payment::rows::{Customer, CustomerDetails, PaymentMethod};
 use crate::payment::store;
 use crate::{id, wire};
 use axum::extract::Path;
 
 /// Accepted and without effect here: they belong to invoicing.
 const WITHOUT_EFFECT: &[&str] = &[
-    "invoice_settings",
     "tax",
     "tax_exempt",
     "preferred_locales",
@@ -39,6 +38,7 @@ pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
                 created_at: call.at,
                 details,
             };
+            own_default(call, &customer).await?;
             let object = wire::customer(&customer);
             let answer = Answer::ok(&object);
             let unit = Unit::new(call.book_id())
@@ -131,12 +131,17 @@ async fn modify(
 ) -> Reply {
     loop {
         let mut customer = load(call, &customer_id).await?;
+        let default = customer.details.default_payment_method.clone();
         change(&mut customer)?;
         let object = wire::customer(&customer);
         let answer = Answer::ok(&object);
-        let unit = Unit::new(call.book_id())
-            .update(&mut customer)
-            .insert(&call.event(event, &object));
+        let mut unit = Unit::new(call.book_id());
+        if customer.deleted {
+            unit = detached(call, unit, &customer_id).await?;
+        } else if customer.details.default_payment_method != default {
+            own_default(call, &customer).await?;
+        }
+        let unit = unit.update(&mut customer).insert(&call.event(event, &object));
         match call.app.commit(claim(call, unit, &customer_id, Some(&answer))).await {
             Err(Refused::Conflict { .. }) => continue,
             done => return done.map(|()| answer).map_err(ApiError::from),
@@ -164,5 +169,44 @@ fn change(params: &mut Params, details: &mut CustomerDetails) -> Result<(), ApiE
     if let Some(change) = params.metadata("metadata")? {
         merge_metadata(&mut details.metadata, change);
     }
+    if let Some(mut settings) = params.group("invoice_settings")?
+        && let Some(method) = settings.text_change("default_payment_method")?
+    {
+        details.default_payment_method = method;
+    }
     Ok(())
 }
+
+/// A default card must be one of the customer's own.
+async fn own_default(call: &Call, customer: &Customer) -> Result<(), ApiError> {
+    let Some(method_id) = &customer.details.default_payment_method else {
+        return Ok(());
+    };
+    let client = call.app.reads.get().await?;
+    let method: Option<PaymentMethod> = store::get(&**client, call.book_id(), method_id).await?;
+    if method.is_some_and(|method| method.customer_id.as_deref() == Some(&customer.id)) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "resource_missing",
+        "invoice_settings[default_payment_method]",
+        "The customer does not have a payment method with this id. Attach it to the customer first.",
+    ))
+}
+
+/// Adds to the unit that deletes a customer the end of its cards' belonging.
+async fn detached(call: &Call, mut unit: Unit, customer_id: &str) -> Result<Unit, ApiError> {
+    let methods: Vec<PaymentMethod> = {
+        let client = call.app.reads.get().await?;
+        store::by(&**client, call.book_id(), "customer_id", customer_id, MAX_METHODS).await?
+    };
+    for mut method in methods {
+        method.customer_id = None;
+        unit = unit.update(&mut method);
+        unit = unit.insert(&call.event("payment_method.detached", &wire::payment_method(&method)));
+    }
+    Ok(unit)
+}
+
+/// Far more cards than a person has; they are let go in one commit.
+const MAX_METHODS: i64 = 1000;

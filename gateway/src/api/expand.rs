@@ -99,6 +99,10 @@ pub async fn objects(call: &Call, references: &[&str]) -> Result<Vec<Value>, Api
                 let rows: Vec<Charge> = store::get_many(client, book, &ids).await?;
                 rendered.extend(charges(client, book, &rows).await?);
             }
+            id::prefix::SETUP => {
+                let rows: Vec<crate::setup::SetupIntent> = store::get_many(client, book, &ids).await?;
+                rendered.extend(rows.iter().map(wire::setup_intent));
+            }
             id::prefix::REFUND => {
                 let rows: Vec<Refund> = store::get_many(client, book, &ids).await?;
                 rendered.extend(rows.iter().map(wire::refund));

@@ -27,6 +27,7 @@ mod radar_rules;
 mod refunds;
 mod returns;
 mod reviews;
+mod setup_intents;
 mod terms;
 mod value_lists;
 mod webhook_endpoints;
@@ -127,6 +128,12 @@ routes! {
     GET    "/v1/refunds/{id}"                     RefundsRead   => refunds::retrieve,
     POST   "/v1/refunds/{id}"                     RefundsWrite  => refunds::update,
     POST   "/v1/refunds/{id}/cancel"              RefundsWrite  => refunds::cancel,
+    POST   "/v1/setup_intents"                    CheckoutWrite => setup_intents::create,
+    GET    "/v1/setup_intents"                    CheckoutRead  => setup_intents::index,
+    GET    "/v1/setup_intents/{id}"               CheckoutRead  => setup_intents::retrieve,
+    POST   "/v1/setup_intents/{id}"               CheckoutWrite => setup_intents::update,
+    POST   "/v1/setup_intents/{id}/confirm"       CheckoutWrite => setup_intents::confirm,
+    POST   "/v1/setup_intents/{id}/cancel"        CheckoutWrite => setup_intents::cancel,
     POST   "/v1/customers"                        CheckoutWrite => customers::create,
     GET    "/v1/customers"                        CheckoutRead  => customers::index [ByPlatform],
     GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve [ByPlatform],

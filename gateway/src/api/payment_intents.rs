@@ -202,7 +202,7 @@ fn attempted(
 }
 
 /// `payment_method_options[card][request_three_d_secure]`; the other options describe what this gateway does anyway.
-fn three_d_secure(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
+pub(super) fn three_d_secure(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
     let Some(mut options) = params.group("payment_method_options")? else {
         return Ok(None);
     };
@@ -214,7 +214,7 @@ fn three_d_secure(params: &mut Params) -> Result<Option<Option<String>>, ApiErro
 }
 
 /// Where a payer can be sent: http or https, and not so long that a browser would cut it.
-fn return_url(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
+pub(super) fn return_url(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
     let change = params.text_change("return_url")?;
     if let Some(Some(given)) = &change
         && !url::Url::parse(given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && given.len() <= 2048)
@@ -315,7 +315,7 @@ fn capture_method(params: &mut Params) -> Result<Option<CaptureMethod>, ApiError
     }))
 }
 
-fn payment_method_types(params: &mut Params) -> Result<(), ApiError> {
+pub(super) fn payment_method_types(params: &mut Params) -> Result<(), ApiError> {
     let types = params.texts("payment_method_types")?.unwrap_or_default();
     match types.iter().find(|t| *t != "card") {
         None => Ok(()),
@@ -331,7 +331,7 @@ fn payment_method_types(params: &mut Params) -> Result<(), ApiError> {
 }
 
 /// `automatic_payment_methods[enabled]=true` comes as text in a form: on the wire it is a boolean.
-fn booleans(mut value: serde_json::Value) -> serde_json::Value {
+pub(super) fn booleans(mut value: serde_json::Value) -> serde_json::Value {
     for slot in value.as_object_mut().into_iter().flat_map(|o| o.values_mut()) {
         match slot.as_str() {
             Some("true") => *slot = true.into(),

@@ -5,9 +5,10 @@
 
 use super::error::ApiError;
 use crate::app::App;
-use crate::id;
+use crate::call::Call;
 use crate::payment::flow::challenge;
 use crate::payment::rows::Status;
+use crate::{id, setup};
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::header;
@@ -15,16 +16,33 @@ use std::sync::Arc;
 
 pub(super) async fn payer(
     State(app): State<Arc<App>>,
-    Path((account, payment, token)): Path<(String, String, String)>,
+    Path((account, intent, token)): Path<(String, String, String)>,
 ) -> Result<Response, ApiError> {
-    let shaped = id::is_valid(id::prefix::ACCOUNT, &account) && id::is_valid(id::prefix::PAYMENT, &payment);
-    if !shaped {
-        return Err(ApiError::not_found("payment_intent", &payment, "intent"));
+    let unknown = || ApiError::not_found("payment_intent", &intent, "intent");
+    if !id::is_valid(id::prefix::ACCOUNT, &account) {
+        return Err(unknown());
     }
-    let (status, back) = challenge::returned(&app, &account, &payment, &token).await?;
+    let merchant = app.merchant_by_id(&account).await?.ok_or_else(unknown)?;
+    let call = Call::background(app.clone(), merchant);
+    let (text, back) = match id::kind(&intent) {
+        Some(id::prefix::SETUP) => {
+            let (done, back) = setup::flow::returned(&call, &intent, &token).await?;
+            let text = if done {
+                "The card was saved."
+            } else {
+                "The card was not saved yet."
+            };
+            (text, back)
+        }
+        _ if id::is_valid(id::prefix::PAYMENT, &intent) => {
+            let (status, back) = challenge::returned(&call, &intent, &token).await?;
+            (outcome(status), back)
+        }
+        _ => return Err(unknown()),
+    };
     let mut response = match back {
         Some(target) => Redirect::to(&target).into_response(),
-        None => Html(page(status)).into_response(),
+        None => Html(page(text)).into_response(),
     };
     // The address is a secret of the payer's: no cache keeps it, no page learns it as a referrer.
     for (name, value) in [
@@ -39,12 +57,15 @@ pub(super) async fn payer(
     Ok(response)
 }
 
-fn page(status: Status) -> String {
-    let text = match status {
+fn outcome(status: Status) -> &'static str {
+    match status {
         Status::Succeeded | Status::RequiresCapture => "The payment was approved.",
         Status::RequiresAction | Status::Processing => "The bank has not decided yet.",
         _ => "The payment was not completed.",
-    };
+    }
+}
+
+fn page(text: &str) -> String {
     format!(
         "<!doctype html><meta charset=utf-8><title>Payment</title><p>{text} You can close this window and return to the shop.</p>"
     )

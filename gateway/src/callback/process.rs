@@ -7,8 +7,10 @@ use crate::call::Call;
 use crate::connector::{AcquirerDispute, DisputeReport, Report};
 use crate::dispute;
 use crate::dispute::store::{charge_at_acquirer, refund_at_acquirer};
+use crate::id;
 use crate::payment::rows::RefundStatus;
-use crate::payment::{refund, sweep};
+use crate::payment::{refund, store as store_of_objects, sweep};
+use crate::setup::{self, SetupIntent};
 use futures_util::StreamExt;
 use jiff::SignedDuration;
 use std::sync::Arc;
@@ -132,6 +134,18 @@ fn backoff(attempt: i16) -> SignedDuration {
 
 /// A payment changed there. If its outcome is unknown here, now is the moment to ask.
 async fn payment(app: &Arc<App>, connector: &str, reference: Option<&str>, acquirer_id: &str) -> Result<(), ApiError> {
+    let setup_id = reference.and_then(|reference| Some(reference.rsplit_once(':')?.0));
+    if let Some(setup_id) = setup_id.filter(|id| id::is_valid(id::prefix::SETUP, id)) {
+        let setup = {
+            let client = app.reads.get().await?;
+            store_of_objects::anywhere::<SetupIntent>(&**client, setup_id).await?
+        };
+        return match setup {
+            // Its own request is still at it while nobody had to ask yet.
+            Some(setup) if setup.check_at.is_some() && setup.swept > 0 => setup::flow::sweep(app, setup).await,
+            _ => Ok(()),
+        };
+    }
     let charge = {
         let client = app.reads.get().await?;
         charge_at_acquirer(&**client, connector, reference, Some(acquirer_id)).await?

@@ -39,6 +39,8 @@ pub struct Capabilities {
     pub incremental_authorization: bool,
     /// an accepted refund may stay pending, and be told later
     pub refund_may_pend: bool,
+    /// the issuer can be asked to challenge the payer (3-D Secure)
+    pub three_d_secure: bool,
     /// it reports chargebacks and takes evidence
     pub disputes: bool,
     /// it knows the published test tokens (`pm_card_visa`) by itself

@@ -419,6 +419,8 @@ fn request(reference: &str, number: &str, capture: bool) -> Authorize {
         capture,
         statement_descriptor: Some("A SHOP".to_owned()),
         challenge: Challenge::default(),
+        keep: false,
+        earlier_transaction: None,
     }
 }
 

@@ -215,6 +215,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     multiple_capture: false,
     incremental_authorization: false,
     refund_may_pend: true,
+    three_d_secure: false,
     disputes: false,
     test_tokens: false,
 };

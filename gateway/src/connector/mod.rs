@@ -63,6 +63,10 @@ pub struct Authorize {
     pub statement_descriptor: Option<String>,
     /// how the payer may be asked to prove who they are
     pub challenge: Challenge,
+    /// the card shall be charged again without the payer: the network is told, and its id of this attempt is wanted
+    pub keep: bool,
+    /// the network's id of the attempt by which the payer agreed to this one
+    pub earlier_transaction: Option<String>,
 }
 
 /// Whether the issuer may, or must, challenge the payer.
@@ -156,6 +160,8 @@ pub struct Approval {
     pub captured: bool,
     /// what the issuer said of the payer, where it was asked
     pub three_d_secure: Option<ThreeDSecure>,
+    /// the network's id of it, where it was told
+    pub network_transaction_id: Option<String>,
 }
 
 /// The acquirer will decide when the payer has done this.

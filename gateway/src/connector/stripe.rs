@@ -465,7 +465,9 @@ fn authorize_form(request: &Authorize) -> Result<Form, Failure> {
         .text("confirm", "true")
         .text("capture_method", if request.capture { "automatic" } else { "manual" })
         .text("payment_method_types[0]", "card")
-        .text(METADATA_REFERENCE, &request.reference);
+        .text(METADATA_REFERENCE, &request.reference)
+        // also where nobody was challenged: the issuer may have known the payer, and the network names the attempt
+        .text("expand[0]", "latest_charge");
     if let Some(descriptor) = &request.statement_descriptor {
         // Card payments take a suffix to the account's own descriptor; the whole descriptor is refused for them.
         form = form.text("statement_descriptor_suffix", descriptor);
@@ -476,6 +478,15 @@ fn authorize_form(request: &Authorize) -> Result<Form, Failure> {
     }
     if let Some(wish) = challenge.wanted {
         form = form.text("payment_method_options[card][request_three_d_secure]", wish);
+    }
+    if let Some(earlier) = &request.earlier_transaction {
+        form = form.text(
+            "payment_method_options[card][mit_exemption][network_transaction_id]",
+            earlier,
+        );
+    }
+    if request.keep {
+        form = form.text("setup_future_usage", "off_session");
     }
     if let Some(return_url) = challenge.return_url.as_ref().filter(|_| !challenge.off_session) {
         form = form.text("return_url", return_url);
@@ -583,6 +594,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     multiple_capture: false,
     incremental_authorization: false,
     refund_may_pend: true,
+    three_d_secure: true,
     disputes: true,
     test_tokens: true,
 };

@@ -73,7 +73,11 @@ pub struct Confirmation<D: Fn(&mut PaymentDetails)> {
 /// Creates a payment and, when asked, confirms it in the same request.
 pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
     call.merchant.may_charge()?;
-    let instrument = match &new.source {
+    let source = match new.source {
+        None if new.confirm => default_of(call, new.customer_id.as_deref()).await?,
+        source => source,
+    };
+    let instrument = match &source {
         Some(source) => Some(Instrument::resolve(call, source, new.customer_id.as_deref()).await?),
         None => None,
     };
@@ -117,13 +121,7 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
         call.app.commit(claim(call, unit, &payment.id, Some(&answer))).await?;
         return Ok(answer);
     }
-    let Some(instrument) = instrument else {
-        return Err(ApiError::invalid(
-            "payment_intent_unexpected_state",
-            "payment_method",
-            "You cannot confirm this PaymentIntent because it's missing a payment method. Provide payment_method (for example pm_card_visa) when confirming.",
-        ));
-    };
+    let instrument = instrument.ok_or_else(missing_method)?;
     let attempt = Attempt::begin(call, &mut payment, instrument, &new.attempt)?;
     attempt.run(call, payment, unit, true).await
 }
@@ -156,17 +154,14 @@ pub async fn confirm<D: Fn(&mut PaymentDetails)>(
         };
         payment = state::apply(&payment, &Fact::Amended(amendment))?;
     }
-    let source = match asked
+    let source = asked
         .source
-        .or_else(|| payment.payment_method_id.clone().map(Source::Id))
-    {
+        .or_else(|| payment.payment_method_id.clone().map(Source::Id));
+    let source = match source {
         Some(source) => source,
         None => {
-            return Err(ApiError::invalid(
-                "payment_intent_unexpected_state",
-                "payment_method",
-                "You cannot confirm this PaymentIntent because it's missing a payment method. Provide payment_method (for example pm_card_visa) when confirming.",
-            ));
+            let default = default_of(call, payment.customer_id.as_deref()).await?;
+            default.ok_or_else(missing_method)?
         }
     };
     let instrument = Instrument::resolve(call, &source, payment.customer_id.as_deref()).await?;
@@ -179,6 +174,24 @@ pub async fn retrieve(call: &Call, payment_id: &str) -> Result<Answer, ApiError>
     let payment = load(call, payment_id).await?;
     let payment = challenge::ask(call, payment).await?;
     answer(call, &payment, &[]).await
+}
+
+fn missing_method() -> ApiError {
+    ApiError::invalid(
+        "payment_intent_unexpected_state",
+        "payment_method",
+        "You cannot confirm this PaymentIntent because it's missing a payment method. Provide payment_method (for example pm_card_visa) when confirming.",
+    )
+}
+
+/// The card that a customer pays with where the caller names none.
+async fn default_of(call: &Call, customer_id: Option<&str>) -> Result<Option<Source>, ApiError> {
+    let Some(customer_id) = customer_id else {
+        return Ok(None);
+    };
+    let client = call.app.reads.get().await?;
+    let customer: Option<Customer> = store::get(&**client, call.book_id(), customer_id).await?;
+    Ok(customer.and_then(|c| c.details.default_payment_method).map(Source::Id))
 }
 
 /// The payment as it is, under the caller's key: asked for again, nothing changed.
@@ -250,7 +263,8 @@ impl Attempt {
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
         let verdict = app.scorer.assess(&facts, &app.policies.of(payment.book_id));
         let mut risk = risk::stored(&verdict);
-        if risk.decision == "challenge" && context.off_session {
+        let connector = app.primary_connector()?;
+        if risk.decision == "challenge" && (context.off_session || !connector.capabilities().three_d_secure) {
             risk.decision = "review".into(); // there is nobody to challenge: a person decides
         }
         let review = risk.decision == "review";
@@ -331,6 +345,10 @@ impl Attempt {
             capture: self.charge.capture_wanted,
             statement_descriptor: payment.details.statement_descriptor.clone(),
             challenge: challenge::wish(call, &payment, &self.charge, self.error_on_requires_action),
+            keep: payment.details.setup_future_usage.as_deref() == Some("off_session"),
+            earlier_transaction: (self.charge.context.off_session)
+                .then(|| self.instrument.method.details.agreed_by.clone())
+                .flatten(),
         };
         let outcome = at_acquirer(connector.authorize(&request)).await;
         settle_authorization(call, payment, self.charge, outcome, Asker::Caller).await

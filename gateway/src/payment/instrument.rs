@@ -7,9 +7,10 @@ use super::rows::{CardFacts, PaymentMethod, PaymentMethodDetails};
 use super::store;
 use crate::api::error::ApiError;
 use crate::call::Call;
+use crate::commit::Unit;
 use crate::connector::{Capabilities, CardSource};
-use crate::id;
 use crate::vault::{Card, KmsError, VaultError};
+use crate::{id, wire};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -57,7 +58,7 @@ impl Instrument {
     pub async fn resolve(call: &Call, source: &Source, customer_id: Option<&str>) -> Result<Self, ApiError> {
         match source {
             Source::Id(token) if is_test_token(token) => Ok(Self {
-                method: test_method(call, token, customer_id)?,
+                method: test_method(call, token, None)?,
                 fresh: true,
                 cvc: None,
                 card: None,
@@ -87,7 +88,7 @@ impl Instrument {
                 })
             }
             Source::Card(typed) => {
-                let method = store_card(call, typed, customer_id).await?;
+                let method = store_card(call, typed, None).await?;
                 Ok(Self {
                     method,
                     fresh: true,
@@ -145,6 +146,30 @@ pub fn test_method(call: &Call, token: &str, customer_id: Option<&str>) -> Resul
     let facts = app.settings.test_mode.then(|| app.vault.test_card(token)).flatten();
     let facts = facts.ok_or_else(|| ApiError::not_found("PaymentMethod", token, "payment_method"))?;
     Ok(new_method(call, facts, None, Some(token.to_owned()), customer_id))
+}
+
+/// A card that its owner let us keep: the customer's from now on, with the network's id of the attempt by which they
+/// agreed to be charged without being there.
+pub fn keep(
+    call: &Call,
+    unit: Unit,
+    method: &mut PaymentMethod,
+    customer_id: Option<&str>,
+    agreed_by: Option<String>,
+) -> Unit {
+    let joins = method.customer_id.is_none() && customer_id.is_some();
+    if !joins && agreed_by.is_none() {
+        return unit;
+    }
+    if joins {
+        method.customer_id = customer_id.map(str::to_owned);
+    }
+    method.details.agreed_by = agreed_by.or(method.details.agreed_by.take());
+    let unit = unit.update(method);
+    if !joins {
+        return unit;
+    }
+    unit.insert(&call.event("payment_method.attached", &wire::payment_method(method)))
 }
 
 /// Puts a typed card into the vault and makes its payment method, not yet written.

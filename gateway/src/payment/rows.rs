@@ -384,6 +384,9 @@ pub struct PaymentMethodDetails {
     pub metadata: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_details: Option<Value>,
+    /// the network's id of the attempt by which the payer agreed to be charged without being there
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreed_by: Option<String>,
 }
 
 /// `gateway.customer`.

@@ -18,6 +18,7 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::Call;
 use crate::connector::{Decline, Failure, Found, Inquiry};
+use crate::setup::{self, SetupIntent};
 use jiff::SignedDuration;
 use std::sync::Arc;
 
@@ -37,13 +38,14 @@ pub fn backoff(swept: i16) -> SignedDuration {
 pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
     let now = app.clock.now();
     let lease = app.settings.sweep_lease.as_secs_f64();
-    let (charges, refunds) = {
+    let (charges, refunds, setups) = {
         let client = app.reads.get().await?;
         let charges: Vec<Charge> = store::claim_due(&**client, now, lease, BATCH).await?;
         let refunds: Vec<Refund> = store::claim_due(&**client, now, lease, BATCH).await?;
-        (charges, refunds)
+        let setups: Vec<SetupIntent> = store::claim_due(&**client, now, lease, BATCH).await?;
+        (charges, refunds, setups)
     };
-    let looked_at = charges.len() + refunds.len();
+    let looked_at = charges.len() + refunds.len() + setups.len();
     let charges = charges.into_iter().map(|charge| async {
         let (book_id, id) = (charge.book_id, charge.id.clone());
         if let Err(error) = sweep_charge(app, charge).await {
@@ -56,9 +58,21 @@ pub async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
             tracing::warn!(book_id, id, error = error.message, "sweep of a refund did not end");
         }
     });
-    futures_util::future::join(
+    let setups = setups.into_iter().map(|setup| async {
+        let (book_id, id) = (setup.book_id, setup.id.clone());
+        if let Err(error) = setup::flow::sweep(app, setup).await {
+            tracing::warn!(
+                book_id,
+                id,
+                error = error.message,
+                "sweep of a setup intent did not end"
+            );
+        }
+    });
+    futures_util::future::join3(
         futures_util::future::join_all(charges),
         futures_util::future::join_all(refunds),
+        futures_util::future::join_all(setups),
     )
     .await;
     Ok(looked_at)
@@ -122,7 +136,7 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
 }
 
 /// A definite no about a step that left no effect.
-pub(super) fn not_received(message: &str) -> Decline {
+pub(crate) fn not_received(message: &str) -> Decline {
     Decline {
         code: "processing_error".into(),
         decline_code: Some("processing_error".into()),

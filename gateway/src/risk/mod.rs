@@ -107,8 +107,13 @@ impl Signals {
 
     /// What is stored with the attempt.
     pub fn context(&self, payment: &Payment, cvc_provided: bool) -> RiskContext {
+        self.of_card(payment.customer_id.as_deref(), cvc_provided)
+    }
+
+    /// The same where there is no payment: a card that is set up.
+    pub fn of_card(&self, customer_id: Option<&str>, cvc_provided: bool) -> RiskContext {
         RiskContext {
-            customer: payment.customer_id.as_deref().map(key),
+            customer: customer_id.map(key),
             email: self.email,
             ip: self.ip,
             device: self.device,
@@ -139,7 +144,8 @@ pub fn attempt(
     )
 }
 
-fn facts(
+/// The same of an attempt that has no payment: a card that is set up.
+pub fn facts(
     at: Timestamp,
     book_id: i64,
     amount: i64,

@@ -277,6 +277,9 @@ fn confirmation(params: &Params) -> Result<Confirmation, ApiError> {
     Ok(Confirmation {
         off_session,
         challenge: matches!(wish, Some("any" | "challenge")),
+        agreed: params
+            .text("payment_method_options[card][mit_exemption][network_transaction_id]")
+            .is_some(),
     })
 }
 

@@ -282,7 +282,7 @@ impl Books {
         let code = match card::issuer(request.get(2)) {
             None => "14",
             Some(Issuer::Approves) => "00",
-            Some(Issuer::Challenges(_)) => "1A",
+            Some(Issuer::Challenges(_) | Issuer::ChallengesUnlessSetUp) => "1A",
             Some(Issuer::Declines(reason)) => match (reason.code, reason.decline_code) {
                 ("expired_card", _) => "54",
                 ("incorrect_cvc", _) => "N7",

@@ -1,48 +1,16 @@
 """3-D Secure: the challenge, its page, the way back to the shop, and every test card that asks for it."""
 
-import ssl
-import urllib.error
-import urllib.parse
-import urllib.request
-
 from support import DEV, V1, card, check, eventually, pay, refused, same
+from three_d_secure_page import challenge_page, query, visit
 import stripe
 
 SHOP = "https://shop.example/done?order=7"
-AUTHORITY = ssl.create_default_context(cafile=DEV["ca_file"])
-
-
-class Stay(urllib.request.HTTPRedirectHandler):
-    """A browser that goes nowhere by itself."""
-
-    def redirect_request(self, *_):
-        return None
-
-
-BROWSER = urllib.request.build_opener(Stay, urllib.request.HTTPSHandler(context=AUTHORITY))
-
-
-def visit(url, method="GET"):
-    """Status, where it leads, and the page."""
-    try:
-        answer = BROWSER.open(urllib.request.Request(url, method=method))
-    except urllib.error.HTTPError as error:
-        answer = error
-    return answer.status, answer.headers.get("location"), answer.read().decode()
-
-
-def challenge_page(payment):
-    return payment.next_action.redirect_to_url.url
 
 
 def challenged(token="pm_card_authenticationRequired", **more):
     payment = pay(3000, token, return_url=SHOP, **more)
     same(f"{token} asks for authentication", (payment.status, payment.next_action.type), ("requires_action", "redirect_to_url"))
     return payment
-
-
-def query(url):
-    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
 
 
 # completed: the acquirer's page, back through us, to the shop

@@ -86,8 +86,16 @@ fn details() -> Fields {
             "Where goods go.",
         )
         .field("metadata", metadata(), "Own keys and values.")
-        .ignored(&[
+        .field(
             "invoice_settings",
+            group(Fields::new().field(
+                "default_payment_method",
+                id_asked("pm"),
+                "What the customer pays with where a payment names nothing.",
+            )),
+            "",
+        )
+        .ignored(&[
             "tax",
             "tax_exempt",
             "preferred_locales",

@@ -27,6 +27,7 @@ pub(super) mod payment_methods;
 pub(super) mod radar_rules;
 pub(super) mod refunds;
 pub(super) mod reviews;
+pub(super) mod setup_intents;
 pub(super) mod terms;
 pub(super) mod value_lists;
 pub(super) mod webhook_endpoints;
@@ -45,6 +46,7 @@ use std::sync::LazyLock;
 const OBJECTS: &[fn() -> Object] = &[
     payment_intents::payment_intent,
     charges::charge,
+    setup_intents::setup_intent,
     refunds::refund,
     customers::customer,
     customers::deleted_customer,

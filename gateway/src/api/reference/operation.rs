@@ -135,6 +135,7 @@ pub(super) fn error() -> Value {
         )
         .seldom("charge", text(), "The attempt that was declined.")
         .seldom("payment_intent", object("payment_intent"), "The payment as it is now.")
+        .seldom("setup_intent", object("setup_intent"), "The setup intent as it is now.")
         .seldom(
             "payment_method",
             object("payment_method").or_null(),

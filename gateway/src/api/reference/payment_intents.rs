@@ -211,7 +211,7 @@ pub(in crate::api) fn payment_intent() -> Object {
     )
 }
 
-fn next_action() -> Schema {
+pub(super) fn next_action() -> Schema {
     let redirect = Fields::new()
         .field("return_url", text().or_null(), "Where the payer comes back to.")
         .field("url", text(), "Send the payer's browser there.");
@@ -219,6 +219,23 @@ fn next_action() -> Schema {
         Fields::new()
             .field("type", choice(&["redirect_to_url"]), "")
             .field("redirect_to_url", part(redirect), ""),
+    )
+}
+
+/// Options of cards.
+pub(super) fn card_options() -> Fields {
+    Fields::new().field(
+        "payment_method_options",
+        group(Fields::new().field(
+            "card",
+            group(Fields::new().field(
+                "request_three_d_secure",
+                choice(&["automatic", "any", "challenge"]),
+                "Ask for 3-D Secure even where the issuer would not.",
+            )),
+            "",
+        )),
+        "Of cards; other options describe what happens anyway.",
     )
 }
 
@@ -238,7 +255,7 @@ fn attempt() -> Fields {
 }
 
 /// What to pay with, and what a payment to be confirmed takes.
-fn instrument() -> Fields {
+pub(super) fn instrument() -> Fields {
     Fields::new()
         .field(
             "payment_method",
@@ -280,19 +297,7 @@ fn described() -> Fields {
             text_up_to(2048).example("https://shop.example/done"),
             "Where the payer comes back to after a challenge.",
         )
-        .field(
-            "payment_method_options",
-            group(Fields::new().field(
-                "card",
-                group(Fields::new().field(
-                    "request_three_d_secure",
-                    choice(&["automatic", "any", "challenge"]),
-                    "Ask for 3-D Secure even where the issuer would not.",
-                )),
-                "",
-            )),
-            "Of cards; other options describe what happens anyway.",
-        )
+        .and(card_options())
         .field(
             "shipping",
             free_texts(json!({ "name": "Ada", "address": { "city": "London", "country": "GB" } })),
@@ -301,7 +306,7 @@ fn described() -> Fields {
 }
 
 /// What the scorer is told about the buyer beside the payment itself.
-fn signals() -> Fields {
+pub(super) fn signals() -> Fields {
     let context = Fields::new()
         .field("ip", text_up_to(45).example("203.0.113.7"), "The buyer's address.")
         .field("device", text(), "An id of the buyer's device.")

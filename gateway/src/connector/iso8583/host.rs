@@ -425,6 +425,7 @@ fn approval(entry: &Entry, captured: bool) -> Approval {
         acquirer_reference: Some(entry.rrn.clone()),
         captured,
         three_d_secure: None,
+        network_transaction_id: None,
     }
 }
 

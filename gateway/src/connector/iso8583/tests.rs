@@ -24,6 +24,8 @@ fn sale(reference: &str) -> Authorize {
         capture: false,
         statement_descriptor: None,
         challenge: crate::connector::Challenge::default(),
+        keep: false,
+        earlier_transaction: None,
     }
 }
 

@@ -127,6 +127,8 @@ pub(super) fn authorization() -> Authorize {
             impossible: true,
             ..Challenge::default()
         },
+        keep: false,
+        earlier_transaction: None,
     }
 }
 
@@ -159,6 +161,7 @@ async fn an_authorization_says_all_that_the_acquirer_needs() {
             acquirer_reference: Some("ch_9".into()),
             captured: true,
             three_d_secure: None,
+            network_transaction_id: None,
         }
     );
     let seen = &acquirer.seen()[0];
@@ -420,6 +423,7 @@ async fn inquiries_by_id() {
         acquirer_reference: Some("ch_9".into()),
         captured,
         three_d_secure: None,
+        network_transaction_id: None,
     };
     for (body, expected) in [
         (

@@ -39,9 +39,10 @@ struct MethodDetails {
     card: Option<CardDetails>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct CardDetails {
     three_d_secure: Option<ThreeDSecure>,
+    network_transaction_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -135,15 +136,18 @@ pub(super) struct Reference(pub Option<String>);
 
 impl Intent {
     pub(super) fn approval(self, captured: bool) -> Approval {
+        let acquirer_reference = self.charge_id();
+        let card = match self.latest_charge {
+            Some(LatestCharge::Charge {
+                payment_method_details: Some(details),
+                ..
+            }) => details.card.unwrap_or_default(),
+            _ => CardDetails::default(),
+        };
         Approval {
-            acquirer_reference: self.charge_id(),
-            three_d_secure: match self.latest_charge {
-                Some(LatestCharge::Charge {
-                    payment_method_details: Some(details),
-                    ..
-                }) => details.card.and_then(|card| card.three_d_secure),
-                _ => None,
-            },
+            acquirer_reference,
+            three_d_secure: card.three_d_secure,
+            network_transaction_id: card.network_transaction_id,
             acquirer_id: self.id,
             captured,
         }

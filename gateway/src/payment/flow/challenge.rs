@@ -8,7 +8,6 @@
 use super::settle::{ask_again, settle_authorization};
 use super::{Asker, answer_with, load};
 use crate::api::error::ApiError;
-use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
 use crate::connector::{Action, Challenge, Decline, Failure, Found, Inquiry, NextAction};
@@ -18,7 +17,6 @@ use crate::payment::store;
 use crate::wire;
 use jiff::SignedDuration;
 use serde_json::json;
-use std::sync::Arc;
 
 /// A challenge that nobody has answered by then is taken back: the payer has gone.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -153,20 +151,12 @@ pub(super) async fn take_back(call: &Call, payment: Payment, charge: Charge) -> 
     }
 }
 
-/// `GET /return/{account}/{payment}/{token}`: the payer's browser comes back. Asks the acquirer, and gives the merchant's
-/// address with the outcome in its query, as Stripe does. `None`: the merchant gave none.
-pub async fn returned(
-    app: &Arc<App>,
-    account: &str,
-    payment_id: &str,
-    token: &str,
-) -> Result<(Status, Option<String>), ApiError> {
-    let unknown = || ApiError::not_found("payment_intent", payment_id, "intent");
-    let merchant = app.merchant_by_id(account).await?.ok_or_else(unknown)?;
-    let call = Call::background(app.clone(), merchant);
-    let payment = load(&call, payment_id).await?;
+/// The payer's browser comes back. Asks the acquirer, and gives the merchant's address with the outcome in its query, as
+/// Stripe does. `None`: the merchant gave none.
+pub async fn returned(call: &Call, payment_id: &str, token: &str) -> Result<(Status, Option<String>), ApiError> {
+    let payment = load(call, payment_id).await?;
     let tokens: Vec<Charge> = {
-        let client = app.reads.get().await?;
+        let client = call.app.reads.get().await?;
         store::by(&**client, call.book_id(), "payment_id", payment_id, MAX_ATTEMPTS).await?
     };
     let known = tokens
@@ -174,9 +164,9 @@ pub async fn returned(
         .filter_map(|charge| charge.authentication.as_ref())
         .any(|authentication| same(&authentication.return_token, token));
     if !known {
-        return Err(unknown());
+        return Err(ApiError::not_found("payment_intent", payment_id, "intent"));
     }
-    let payment = ask(&call, payment).await?;
+    let payment = ask(call, payment).await?;
     let Some(back) = payment
         .details
         .return_url
@@ -211,7 +201,8 @@ async fn wait(call: &Call, mut charge: Charge) -> Result<(), ApiError> {
     }
 }
 
-fn same(one: &str, other: &str) -> bool {
+/// Whether two secrets are one, in the same time whatever they are.
+pub(crate) fn same(one: &str, other: &str) -> bool {
     !one.is_empty() && subtle::ConstantTimeEq::ct_eq(one.as_bytes(), other.as_bytes()).into()
 }
 

@@ -11,7 +11,7 @@ use crate::connector::{Approval, Decline, Failure, Found, Return};
 use crate::payment::accounting::Books;
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
-use crate::payment::{store, sweep};
+use crate::payment::{instrument, store, sweep};
 use crate::risk::{self, rows::History};
 use crate::{id, wire};
 use jiff::{SignedDuration, Timestamp};
@@ -136,6 +136,18 @@ async fn approved(
         let journal = books.authorized(&charge, expires_at).map_err(Refused::Ledger)?;
         charge.hold_id = Some(journal.id());
         unit = unit.journals([journal]);
+    }
+    if let Some(usage) = &payment.details.setup_future_usage {
+        let mut method = load_method(call, &charge.payment_method_id).await?;
+        let agreed_by = (usage == "off_session")
+            .then(|| {
+                approval
+                    .network_transaction_id
+                    .clone()
+                    .or(approval.acquirer_reference.clone())
+            })
+            .flatten();
+        unit = instrument::keep(call, unit, &mut method, payment.customer_id.as_deref(), agreed_by);
     }
     unit = unit.update(&mut next).update(&mut charge);
     let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
