@@ -163,7 +163,22 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         json!({ "value_list": list["id"], "value": once }),
     )
     .await;
+    let blocked = app
+        .post("/v1/payment_intents")
+        .account(&owner)
+        .params(sale("pm_card_radarBlock"))
+        .send()
+        .await;
+    let appeal = json!({ "charge": blocked.text("/error/charge"), "requested_by": "consumer" });
+    let appeal = create("/v1/radar/block_appeals", appeal).await;
+    let number = json!({ "number": "4000000000005423", "exp_month": 12, "exp_year": 2040, "cvc": "123" });
+    let warned = json!({ "amount": 1900, "currency": "usd", "confirm": true, "payment_method_data": { "type": "card", "card": number } });
+    let warned = create("/v1/payment_intents", warned).await;
+    let filter = format!("payment_intent={}", text(&warned, "id"));
+    let warning = first("/v1/radar/early_fraud_warnings", &filter).await;
     BTreeMap::from([
+        ("block_appeals".into(), text(&appeal, "id")),
+        ("early_fraud_warnings".into(), warning),
         ("terms".into(), text(&terms, "id")),
         ("rules".into(), text(&rule, "id")),
         ("value_lists".into(), text(&list, "id")),

@@ -15,11 +15,13 @@ pub mod reference;
 mod accounts;
 mod audit_events;
 mod balance;
+mod block_appeals;
 mod card_data;
 mod cards;
 mod charges;
 mod customers;
 mod disputes;
+mod early_fraud_warnings;
 mod events;
 mod payment_intents;
 mod payment_methods;
@@ -168,6 +170,13 @@ routes! {
     GET    "/v1/radar/value_list_items"           RiskRead      => value_lists::index_items,
     GET    "/v1/radar/value_list_items/{id}"      RiskRead      => value_lists::retrieve_item,
     DELETE "/v1/radar/value_list_items/{id}"      RiskWrite     => value_lists::delete_item,
+    GET    "/v1/radar/early_fraud_warnings"       RiskRead      => early_fraud_warnings::index,
+    GET    "/v1/radar/early_fraud_warnings/{id}"  RiskRead      => early_fraud_warnings::retrieve,
+    POST   "/v1/radar/block_appeals"              RiskWrite     => block_appeals::create,
+    GET    "/v1/radar/block_appeals"              RiskRead      => block_appeals::index,
+    GET    "/v1/radar/block_appeals/{id}"         RiskRead      => block_appeals::retrieve,
+    POST   "/v1/radar/block_appeals/{id}/lift"    RiskWrite     => block_appeals::lift,
+    POST   "/v1/radar/block_appeals/{id}/uphold"  RiskWrite     => block_appeals::uphold,
     GET    "/v1/events"                           AdminRead     => events::index [ByPlatform],
     GET    "/v1/events/{id}"                      AdminRead     => events::retrieve [ByPlatform],
     POST   "/v1/webhook_endpoints"                AdminWrite    => webhook_endpoints::create,

@@ -292,7 +292,7 @@ pub(super) async fn delete_item(Path(id): Path<String>, mut input: In<RiskWrite>
         let mut item = load_item(call, &id).await?;
         item.deleted = true;
         let unit = Unit::new(call.book_id()).update(&mut item);
-        match call.app.commit(unit).await {
+        match call.app.commit(claim(call, unit, &id, None)).await {
             Err(Refused::Conflict { .. }) => continue,
             done => done.map_err(ApiError::from)?,
         }

@@ -94,6 +94,11 @@ async fn process(app: &Arc<App>, due: &Due) -> Result<(), ApiError> {
             let reason = failure_reason.as_deref();
             refunded(app, reference.as_deref(), &acquirer_id, succeeded, reason).await
         }
+        Report::FraudWarning {
+            acquirer_id,
+            payment_acquirer_id,
+            fraud_type,
+        } => warned(app, &due.connector, &acquirer_id, &payment_acquirer_id, &fraud_type).await,
         Report::Dispute { kind, dispute } => disputed(app, &due.connector, kind, &dispute).await,
         Report::Refund { succeeded: None, .. } | Report::Ignored => Ok(()),
     }
@@ -180,6 +185,29 @@ async fn refunded(
     let merchant = app.merchant_by_book(found.book_id).await?;
     let call = Call::background(app.clone(), merchant);
     refund::report(&call, found, succeeded, reason).await
+}
+
+async fn warned(
+    app: &Arc<App>,
+    connector: &str,
+    acquirer_id: &str,
+    payment_acquirer_id: &str,
+    fraud_type: &str,
+) -> Result<(), ApiError> {
+    let charge = {
+        let client = app.reads.get().await?;
+        charge_at_acquirer(&**client, connector, None, Some(payment_acquirer_id)).await?
+    };
+    // It may come before our own commit of the payment: then it is tried again.
+    let charge = charge.ok_or_else(|| {
+        ApiError::invalid(
+            "fraud_warning_unmatched",
+            "",
+            "The acquirer warns of a payment that is not known here.",
+        )
+    })?;
+    let call = Call::background(app.clone(), app.merchant_by_book(charge.book_id).await?);
+    crate::risk::warnings::report(&call, &charge, acquirer_id, fraud_type).await
 }
 
 async fn disputed(

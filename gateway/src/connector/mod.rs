@@ -281,6 +281,12 @@ pub enum Report {
         kind: DisputeReport,
         dispute: AcquirerDispute,
     },
+    /// a card network warned of fraud, before any dispute
+    FraudWarning {
+        acquirer_id: String,
+        payment_acquirer_id: String,
+        fraud_type: String,
+    },
     /// nothing we act on
     Ignored,
 }

@@ -13,7 +13,9 @@ use crate::commit::{Refused, Request, Unit};
 use crate::connector::{AcquirerDispute, DisputeReport};
 use crate::payment::rows::{BalanceTransaction, Charge, Payment};
 use crate::payment::{self, flow};
+use crate::risk::rows::{History, Source};
 use crate::{id, wire};
+use anomaly::Verdict;
 use jiff::Timestamp;
 use ledger::{Chart, JournalCode};
 
@@ -197,6 +199,9 @@ impl Change {
             transactions.extend(rows);
             unit = self.mark_payment(unit, &before, &step.standing)?;
         }
+        if let Some(label) = self.label(call, step) {
+            unit = unit.insert(&label);
+        }
         unit = if self.new {
             unit.insert(&self.dispute)
         } else {
@@ -208,6 +213,27 @@ impl Change {
             unit = unit.insert(&call.event(r#type, &object));
         }
         Ok((unit, object))
+    }
+
+    /// What the scorer learns: a dispute for fraud says fraud, one that was won takes it back.
+    fn label(&self, call: &Call, step: Option<&Step>) -> Option<History> {
+        let dispute = &self.dispute;
+        if dispute.reason != "fraudulent" {
+            return None;
+        }
+        let verdict = match step {
+            _ if self.new => Verdict::Fraud,
+            Some(step) if step.standing.status == Status::Won => Verdict::Withdrawn,
+            _ => return None,
+        };
+        let at = call.app.clock.now();
+        Some(History::label(
+            dispute.book_id,
+            &dispute.charge_id,
+            verdict,
+            Source::Dispute,
+            at,
+        ))
     }
 
     /// The money: journals into the unit, the new standing into the row; gives the merchant's lines about it.

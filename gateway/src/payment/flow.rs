@@ -267,6 +267,7 @@ impl Attempt {
         if risk.decision == "challenge" && (context.off_session || !connector.capabilities().three_d_secure) {
             risk.decision = "review".into(); // there is nobody to challenge: a person decides
         }
+        risk::sample(app, &payment.id, &mut risk);
         let review = risk.decision == "review";
         let charge = Charge {
             book_id: payment.book_id,

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
 use crate::connector::{Failure, FoundRefund, RefundAccepted, Return};
+use crate::risk::rows::{History, Source};
 use crate::{id, wire};
 use jiff::SignedDuration;
 use ledger::Chart;
@@ -116,6 +117,19 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             .insert(&row)
             .insert(&call.event("refund.created", &wire::refund(&refund)))
             .journals([journal]);
+        let unit = match refund.reason.as_deref() {
+            Some("fraudulent") => {
+                let (verdict, source) = (anomaly::Verdict::Fraud, Source::Refund);
+                unit.insert(&History::label(
+                    refund.book_id,
+                    &refund.charge_id,
+                    verdict,
+                    source,
+                    refund.created_at,
+                ))
+            }
+            _ => unit,
+        };
         match call.app.commit(flow::claim(call, unit, &refund.id, None)).await {
             Ok(()) => {
                 call.mark_claimed();

@@ -12,12 +12,16 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Unit};
+use crate::risk::rows::{History, Source};
 use crate::wire;
+use anomaly::Verdict;
 use serde_json::Value;
 
 const RETRIES: usize = 20;
 /// What a rejected payment is canceled for; it tells a rejection from a cancellation when the review is closed.
 const FRAUD: &str = "fraudulent";
+/// What its review is closed as.
+const FRAUD_REASON: &str = "refunded_as_fraud";
 
 /// Approves: captures where capture is automatic, else leaves the capture to the merchant. Of the call's subject, the
 /// review, comes the answer.
@@ -96,7 +100,7 @@ pub(super) async fn settle(
     };
     let reason = match (captured, payment.details.cancellation_reason.as_deref()) {
         (true, _) => "approved",
-        (false, Some(FRAUD)) => "refunded_as_fraud",
+        (false, Some(FRAUD)) => FRAUD_REASON,
         (false, _) => "canceled",
     };
     let (unit, object) = close(call, unit, &mut review, charge, reason);
@@ -108,5 +112,12 @@ fn close(call: &Call, unit: Unit, review: &mut Review, charge: &Charge, reason: 
     review.closed_reason = Some(reason.to_owned());
     let object = wire::review(review, Some(charge));
     let unit = unit.update(review).insert(&call.event("review.closed", &object));
-    (unit, object)
+    let verdict = match reason {
+        "approved" => Verdict::Genuine,
+        FRAUD_REASON => Verdict::Fraud,
+        _ => return (unit, object), // the merchant canceled: nobody has judged
+    };
+    let at = call.app.clock.now();
+    let label = History::label(charge.book_id, &charge.id, verdict, Source::Review, at);
+    (unit.insert(&label), object)
 }

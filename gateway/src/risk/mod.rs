@@ -3,11 +3,13 @@
 //! Identities are hashed before they leave this module; the scorer never sees a name, an address or a number. Nothing
 //! here decides: the scorer does, and `payment::flow` acts.
 
+pub mod appeals;
 pub mod backtest;
 pub mod history;
 pub mod lists;
 pub mod rows;
 pub mod rules;
+pub mod warnings;
 
 mod policy;
 
@@ -15,7 +17,7 @@ pub use policy::{Policies, built_in_lists};
 
 use crate::api::error::ApiError;
 use crate::api::params::Params;
-use crate::app::Merchant;
+use crate::app::{App, Merchant};
 use crate::connector::{Approval, Failure};
 use crate::payment::rows::{CardFacts, Payment, Risk, RiskContext};
 use anomaly::{Attempt, Decision, DeclineKind, Outcome, key};
@@ -207,6 +209,33 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
     }
 }
 
+/// Sends a small share of what would be allowed to a person all the same, chosen by chance: without it nobody knows what the
+/// scorer lets through. The choice follows from the payment's id and a secret, so that it can be repeated and not foreseen; the
+/// share is written down with it, so that estimates can be weighted.
+pub fn sample(app: &App, payment_id: &str, risk: &mut Risk) {
+    let share = app.risk.random_reviews_per_million;
+    if share == 0 || risk.decision != "allow" || risk.rule.is_some() {
+        return;
+    }
+    if !chosen(app.vault.hash_key(&format!("random review {payment_id}")), share) {
+        return;
+    }
+    risk.decision = "review".into();
+    risk.rule = Some("random_review".into());
+    let message = format!("Chosen by chance: {share} of a million payments are looked at by a person");
+    let share = f64::from(share) / 1_000_000.0;
+    risk.reasons.push(
+        json!({"code": "random_review", "message": message, "feature": "sample", "value": share, "contribution": 0.0}),
+    );
+}
+
+fn chosen(hash: [u8; 32], per_million: u32) -> bool {
+    let first = hash[..8]
+        .iter()
+        .fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    first % 1_000_000 < u64::from(per_million)
+}
+
 /// What the scorer learns from the acquirer's answer.
 pub fn outcome(answer: &Result<Approval, Failure>) -> Outcome {
     match answer {
@@ -227,5 +256,26 @@ fn kind(code: &str, decline_code: Option<&str>) -> DeclineKind {
         "lost_card" | "stolen_card" | "pickup_card" => DeclineKind::LostOrStolen,
         "fraudulent" => DeclineKind::Fraudulent,
         _ => DeclineKind::Generic,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_random_share_is_what_it_says_and_grows_by_the_same_payments() {
+        let hashes: Vec<[u8; 32]> = (0..200_000u32)
+            .map(|n| Sha256::digest(n.to_be_bytes()).into())
+            .collect();
+        let of = |share| hashes.iter().filter(|hash| chosen(**hash, share)).count();
+        assert_eq!((of(0), of(1_000_000)), (0, hashes.len()));
+        assert!((1_800..2_200).contains(&of(10_000)), "one in a hundred: {}", of(10_000));
+        assert!(
+            hashes
+                .iter()
+                .all(|hash| !chosen(*hash, 10_000) || chosen(*hash, 20_000))
+        );
     }
 }

@@ -18,9 +18,11 @@ pub mod schema;
 pub(super) mod accounts;
 pub(super) mod audit_events;
 pub(super) mod balance;
+pub(super) mod block_appeals;
 pub(super) mod charges;
 pub(super) mod customers;
 pub(super) mod disputes;
+pub(super) mod early_fraud_warnings;
 pub(super) mod events;
 pub(super) mod payment_intents;
 pub(super) mod payment_methods;
@@ -53,6 +55,8 @@ const OBJECTS: &[fn() -> Object] = &[
     payment_methods::payment_method,
     disputes::dispute,
     reviews::review,
+    block_appeals::block_appeal,
+    early_fraud_warnings::early_fraud_warning,
     radar_rules::rule,
     radar_rules::deleted_rule,
     value_lists::value_list,

@@ -66,7 +66,14 @@ pub(super) fn report(payload: &str) -> Result<Report, String> {
                 acquirer_id: intent.id,
             })
         }
-        // radar.early_fraud_warning.created among them: nothing acts on it yet.
+        "radar.early_fraud_warning.created" => {
+            let warning: FraudWarning = object(payload)?;
+            Ok(Report::FraudWarning {
+                acquirer_id: warning.id,
+                payment_acquirer_id: warning.payment_intent,
+                fraud_type: warning.fraud_type,
+            })
+        }
         _ => Ok(Report::Ignored),
     }
 }
@@ -75,6 +82,13 @@ pub(super) fn report(payload: &str) -> Result<Report, String> {
 struct Head {
     id: String,
     r#type: String,
+}
+
+#[derive(Deserialize)]
+struct FraudWarning {
+    id: String,
+    payment_intent: String,
+    fraud_type: String,
 }
 
 #[derive(Deserialize)]

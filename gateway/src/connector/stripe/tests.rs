@@ -663,9 +663,14 @@ async fn reports() {
             })
         );
     }
-    for kind in ["radar.early_fraud_warning.created", "customer.created"] {
-        assert_eq!(report(kind, "{}"), Ok(Report::Ignored));
-    }
+    assert_eq!(report("customer.created", "{}"), Ok(Report::Ignored));
+    let warning = r#"{"id":"issfr_1","payment_intent":"pi_1","fraud_type":"made_with_lost_card"}"#;
+    let expected = Report::FraudWarning {
+        acquirer_id: "issfr_1".into(),
+        payment_acquirer_id: "pi_1".into(),
+        fraud_type: "made_with_lost_card".into(),
+    };
+    assert_eq!(report("radar.early_fraud_warning.created", warning), Ok(expected));
     assert!(report("charge.dispute.created", "{}").is_err());
     assert!(stripe.report("not json").is_err());
 }
