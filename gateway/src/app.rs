@@ -59,6 +59,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// how often accounts are looked through for what is due
     pub accounts_every: Duration,
+    /// how often each merchant's funds are looked at while something may happen to them
+    pub funds_every: Duration,
     /// from capture until the money counts as available
     pub settlement_delay: SignedDuration,
     /// scheme and host where payers' browsers reach this API; without it acquirers send them to the merchant themselves
@@ -75,6 +77,7 @@ impl Default for Settings {
             sweep_lease: SignedDuration::from_secs(60),
             sweep_every: Duration::from_secs(1),
             accounts_every: Duration::from_secs(60),
+            funds_every: Duration::from_secs(60),
             settlement_delay: SignedDuration::from_hours(48),
             payers_base_url: None,
             test_mode: false,
@@ -90,6 +93,7 @@ impl Settings {
             not_received_after: SignedDuration::from_secs(20),
             sweep_lease: SignedDuration::from_secs(15),
             accounts_every: Duration::from_secs(1),
+            funds_every: Duration::from_secs(1),
             test_mode: true,
             ..Self::default()
         }
@@ -241,6 +245,7 @@ impl App {
         let client = self.reads.get().await?;
         let accounts = books.accounts().map_err(Refused::Ledger)?;
         ledger::open(&**client, books.book, &accounts).await?;
+        crate::funds::store::begin(&**client, payment.book_id, &payment.currency, books.at).await?;
         if let Ok(mut opened) = self.opened.lock() {
             opened.insert(key);
         }

@@ -166,6 +166,60 @@ const CHECKS: &[Query] = &[
                 WHERE p.amount_disputed <> coalesce(d.amount, 0)",
     },
     Query {
+        name: "a payout was booked once (J29a), and ended in the books as it did at the bank (J29b, J29c, J29d)",
+        rows: "SELECT count(*) FROM gateway.payout",
+        wrong: concat!(
+            "SELECT coalesce(p.id, a.reference) || ': ' || coalesce(p.status, 'unknown') || ' ' || coalesce(p.amount, 0) || ', created ' || coalesce(a.amount, 0)
+                || ', paid ' || coalesce(b.amount, 0) || ', rejected ' || coalesce(c.amount, 0) || ', returned ' || coalesce(d.amount, 0) AS what
+             FROM gateway.payout p FULL JOIN ",
+            booked!("J29a"),
+            " a ON a.book_id = p.book_id AND a.reference = p.id LEFT JOIN ",
+            booked!("J29b"),
+            " b ON b.book_id = p.book_id AND b.reference = p.id LEFT JOIN ",
+            booked!("J29c"),
+            " c ON c.book_id = p.book_id AND c.reference = p.id LEFT JOIN ",
+            booked!("J29d"),
+            " d ON d.book_id = p.book_id AND d.reference = p.id
+             WHERE coalesce(p.amount, 0) <> coalesce(a.amount, 0)
+                OR coalesce(b.amount, 0) <> CASE WHEN p.status IN ('paid', 'returned') THEN p.amount ELSE 0 END
+                OR coalesce(c.amount, 0) <> CASE WHEN p.status IN ('failed', 'canceled') THEN p.amount ELSE 0 END
+                OR coalesce(d.amount, 0) <> CASE WHEN p.status = 'returned' THEN 2 * p.amount ELSE 0 END" // through 2140: two debits
+        ),
+    },
+    Query {
+        name: "payouts in transit (2140) is the sum of the payouts under way",
+        rows: "SELECT count(*) FROM ledger.account WHERE account LIKE '2140.%'",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', payouts under way ' || coalesce(p.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM gateway.payout
+                    WHERE status IN ('pending', 'in_transit') GROUP BY 1, 2) p ON p.book_id = b.book_id AND p.currency = b.currency
+                WHERE b.account LIKE '2140.%' AND b.posted <> coalesce(p.amount, 0)",
+    },
+    Query {
+        name: "the reserve (2030) is the sum of the lots that are held",
+        rows: "SELECT count(*) FROM gateway.reserve_lot",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', lots ' || coalesce(l.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(remaining) AS amount FROM gateway.reserve_lot
+                    GROUP BY 1, 2) l ON l.book_id = b.book_id AND l.currency = b.currency
+                WHERE b.account LIKE '2030.%' AND b.posted <> coalesce(l.amount, 0)",
+    },
+    Query {
+        // What is frozen before a debit has no line yet; what people book by hand has none.
+        name: "a merchant's balance is the sum of its lines",
+        rows: "SELECT count(*) FROM gateway.balance_transaction",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.currency || ': balance ' || b.amount || ', lines ' || coalesce(t.amount, 0) || ', frozen '
+                    || coalesce(d.amount, 0) || ', by hand ' || coalesce(m.amount, 0) AS what
+                FROM (SELECT book_id, currency, sum(CASE WHEN account LIKE '1210.%' THEN -posted ELSE posted END) AS amount FROM ledger.balance
+                      WHERE account ~ '^(2010|2020|1210)[.]' GROUP BY 1, 2) b
+                LEFT JOIN (SELECT book_id, currency, sum(net) AS amount FROM gateway.balance_transaction GROUP BY 1, 2) t
+                    ON t.book_id = b.book_id AND t.currency = b.currency
+                LEFT JOIN (SELECT book_id, currency, sum(held_pending + held_available + held_receivable) AS amount FROM gateway.dispute
+                           WHERE funds = 'none' GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
+                LEFT JOIN (SELECT book_id, currency, sum(CASE side WHEN 'credit' THEN amount ELSE -amount END) AS amount FROM ledger.posting
+                           WHERE code IN ('J26', 'J32') AND layer = 'posted' AND account ~ '^(2010|2020|1210)[.]' GROUP BY 1, 2) m
+                    ON m.book_id = b.book_id AND m.currency = b.currency
+                WHERE b.amount <> coalesce(t.amount, 0) - coalesce(d.amount, 0) + coalesce(m.amount, 0) AND ledger.horizon() IS NULL",
+    },
+    Query {
         name: "each line of a merchant's balance names a journal of its book",
         rows: "SELECT count(*) FROM gateway.balance_transaction",
         wrong: "SELECT t.id || ': no journal ' || t.journal_id AS what FROM gateway.balance_transaction t

@@ -21,6 +21,9 @@ pub mod prefix {
     pub const WEBHOOK_ENDPOINT: &str = "we";
     pub const REQUEST: &str = "req";
     pub const ACCOUNT: &str = "acct";
+    pub const PAYOUT: &str = "po";
+    pub const BANK_ACCOUNT: &str = "ba";
+    pub const RESERVE_LOT: &str = "rsv";
     pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";
     pub const KEY: &str = "key";

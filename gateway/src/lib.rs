@@ -24,6 +24,7 @@ pub mod dispute;
 pub mod edge;
 pub mod egress;
 pub mod event;
+pub mod funds;
 pub mod id;
 pub mod limit;
 pub mod payment;

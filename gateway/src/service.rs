@@ -227,6 +227,9 @@ impl Service {
             .push(tokio::spawn(accounts(service.app.clone(), stopped.clone())));
         service
             .work
+            .push(tokio::spawn(funds(service.app.clone(), stopped.clone())));
+        service
+            .work
             .push(tokio::spawn(refresh_vault(service.app.vault.clone(), stopped.clone())));
         service.work.push(tokio::spawn(auth::upkeep::run(
             service.app.clone(),
@@ -293,6 +296,19 @@ impl Service {
 async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone: that is the end too.
     let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// What time brings to merchants' money.
+async fn funds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = crate::funds::round::round(&app).await {
+            tracing::warn!(error = error.message, "funds cannot be read; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(app.settings.sweep_every) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
 }
 
 /// What time brings to accounts.

@@ -117,14 +117,18 @@ fn every_source_file_says_what_it_is_for_and_stays_readable() {
 const WRITTEN_ONCE: &[(&str, &[&str])] = &[
     ("charge", &["amount", "book_id", "capture_wanted", "card", "connector", "context", "created_at", "currency", "customer_id", "id",
         "payment_id", "payment_method_id", "risk"]),
+    ("bank_account", &["book_id", "bank_name", "country", "created_at", "currency", "fingerprint", "id", "last4", "number", "routing_number"]),
     ("customer", &["book_id", "created_at", "id"]),
     ("dispute", &["acquirer_id", "book_id", "charge_id", "connector", "created_at", "currency", "id", "network_reason_code", "payment_id", "reason"]),
+    ("funds", &["book_id", "created_at", "id"]),
     ("merchant", &["book_id", "country", "created_at", "id"]),
     ("payment", &["book_id", "created_at", "id"]),
     ("payment_method", &["bin", "book_id", "brand", "country", "created_at", "fingerprint", "funding", "id", "last4", "test_token",
         "vault_id"]),
+    ("payout", &["amount", "arrival_at", "automatic", "balance_transaction_id", "book_id", "created_at", "currency", "destination_id", "id"]),
     ("refund", &["amount", "balance_transaction_id", "book_id", "charge_id", "created_at", "currency", "from_available", "from_pending",
         "from_receivable", "id", "payment_id", "reason"]),
+    ("reserve_lot", &["amount", "book_id", "created_at", "currency", "id", "release_at"]),
     ("review", &["book_id", "charge_id", "created_at", "id", "payment_id", "reason"]),
     ("setup_intent", &["book_id", "created_at", "id", "usage"]),
     ("terms", &["account_id", "book_id", "content", "created_at", "created_by", "id", "kind", "number", "override_reason"]),
@@ -192,7 +196,11 @@ async fn every_route_is_behind_a_key_with_its_scope() {
         } else {
             "none".into()
         };
-        let path = route.path.replace("{id}", &id).replace("{method}", "none");
+        let path = route
+            .path
+            .replace("{id}", &id)
+            .replace("{method}", "none")
+            .replace("{bank}", "none");
         let what = format!("{} {}", route.method, route.path);
         let request = || app.request(route.method, &path);
         let stranger = request().no_key().send().await;
@@ -230,7 +238,11 @@ async fn the_two_listeners_do_not_serve_each_other() {
         assert_eq!(app.get(path).send().await.status, 404, "{path} on the API");
     }
     for route in ROUTES {
-        let path = route.path.replace("{id}", "none").replace("{method}", "none");
+        let path = route
+            .path
+            .replace("{id}", "none")
+            .replace("{method}", "none")
+            .replace("{bank}", "none");
         let answer = app.ops(route.method, &path).key(&app.told("/secret_key")).send().await;
         assert_eq!(
             answer.status, 404,

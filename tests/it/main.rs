@@ -20,6 +20,7 @@ mod gate_serve;
 mod gate_signatures;
 mod house;
 mod isolation;
+mod payouts;
 mod races;
 mod receiver;
 mod reference;

@@ -51,6 +51,7 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("finance_ro",    "gateway.customer",             "S",     &[]),
     ("finance_ro",    "gateway.payment_method",       "S",     &[]),
     ("finance_ro",    "gateway.webhook_endpoint",     "S",     &[]),
+    ("finance_ro",    "gateway.bank_account",         "S",     &[]),
     ("finance_ro",    "gateway.request",              "S",     &[]),
     ("auditor",       "*",                            "IUDT",  &[]),
     ("finance_ro",    "risk.*",                       "S",     &[]),
@@ -59,13 +60,18 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("auditor",       "gateway.api_key",              "S",     &[]),
     ("auditor",       "gateway.console_user",         "S",     &[]),
     ("auditor",       "gateway.webhook_endpoint",     "S",     &[]),
+    ("auditor",       "gateway.bank_account",         "S",     &[]),
     ("auditor",       "gateway.request",              "S",     &[]),
 ];
 
 /// Tables whose expired rows the service may delete.
 const PRUNED: &[&str] = &["gateway.request"];
 /// Tables with small secrets that a rotation seals again.
-const SEALED: &[&str] = &["gateway.webhook_endpoint", "risk.value_list_item"];
+const SEALED: &[&str] = &[
+    "gateway.webhook_endpoint",
+    "gateway.bank_account",
+    "risk.value_list_item",
+];
 
 /// What no role of the service may do, whatever it does to data.
 const NEVER: &[&str] = &[

@@ -5,7 +5,7 @@
 use gateway::api::{ROUTES, Route};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tests::{Answer, Request, TestApp, eventually};
+use tests::{Answer, Request, TestApp, eventually, said};
 
 #[tokio::test]
 async fn a_foreign_id_is_answered_like_one_that_never_was() {
@@ -21,7 +21,11 @@ async fn a_foreign_id_is_answered_like_one_that_never_was() {
         let foreign = mine.get(kind).unwrap_or_else(|| panic!("no object for {}", route.path));
         let absent = absent(foreign);
         let ask = async |id: &str, method: &str| {
-            let path = route.path.replace("{id}", id).replace("{method}", method);
+            let path = route
+                .path
+                .replace("{id}", id)
+                .replace("{method}", method)
+                .replace("{bank}", &mine["bank"]);
             let request = intruder(app, route, &path);
             match route.path.ends_with("/attach") {
                 true => request.params(json!({ "customer": customer["id"] })).send().await,
@@ -41,7 +45,11 @@ async fn a_foreign_id_is_answered_like_one_that_never_was() {
         );
         // The owner does see it: the refusal above is not about the id.
         if route.method == "GET" {
-            let path = route.path.replace("{id}", foreign).replace("{method}", method);
+            let path = route
+                .path
+                .replace("{id}", foreign)
+                .replace("{method}", method)
+                .replace("{bank}", &mine["bank"]);
             let own = app.get(&path).account(&app.told("/merchants/1/id")).send().await;
             assert_eq!(own.status, 200, "{what}: {own}");
         }
@@ -176,7 +184,10 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     let warned = create("/v1/payment_intents", warned).await;
     let filter = format!("payment_intent={}", text(&warned, "id"));
     let warning = first("/v1/radar/early_fraud_warnings", &filter).await;
+    let (bank, payout) = paid_out(app, &owner).await;
     BTreeMap::from([
+        ("bank".into(), bank),
+        ("payouts".into(), payout),
         ("block_appeals".into(), text(&appeal, "id")),
         ("early_fraud_warnings".into(), warning),
         ("terms".into(), text(&terms, "id")),
@@ -197,6 +208,45 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         ("disputes".into(), dispute),
         ("reviews".into(), review),
     ])
+}
+
+/// A bank account and a payout of the second merchant; their ids. The settlement delay is longer than a test: two people make the money available.
+async fn paid_out(app: &TestApp, owner: &str) -> (String, String) {
+    let create =
+        async |path: &str, parameters: Value| app.post(path).account(owner).params(parameters).send().await.ok();
+    let sale = json!({ "amount": 5000, "currency": "chf", "payment_method": "pm_card_visa", "confirm": true });
+    create("/v1/payment_intents", sale).await;
+    let bank = json!({ "external_account": { "country": "CH", "currency": "chf", "account_number": "CH9300762011623852957" } });
+    let bank = create(&format!("/v1/accounts/{owner}/external_accounts"), bank).await;
+    let today = app
+        .sql()
+        .await
+        .query_one("SELECT ((now() AT TIME ZONE 'UTC')::date)::text", &[])
+        .await
+        .expect("a date");
+    let today: String = today.get(0);
+    let run = async |words: &[&str]| {
+        let output = app
+            .counterfoil(&[&["ledger", "journal"], words, &["--book", owner]].concat())
+            .await;
+        assert!(output.status.success(), "{}", said(&output));
+        output.stdout
+    };
+    let moved = [
+        "--debit",
+        "2010.chf=20.00",
+        "--credit",
+        "2020.chf=20.00",
+        "--reason",
+        "a test's",
+        "--ticket",
+        "T-1",
+    ];
+    let proposed = run(&[&["propose", "--by", "ann", "--at", &today], &moved[..]].concat()).await;
+    let proposed: Value = serde_json::from_slice(&proposed).expect("JSON");
+    run(&["approve", "--by", "bob", &text(&proposed, "proposal")]).await;
+    let payout = create("/v1/payouts", json!({ "amount": 2000, "currency": "chf" })).await;
+    (text(&bank, "id"), text(&payout, "id"))
 }
 
 fn text(object: &Value, name: &str) -> String {

@@ -3,7 +3,7 @@
 //! The request's idempotency key belongs to the caller's own account, row and event to the account concerned. It must never
 //! change a status except through `state::apply`.
 
-use super::rows::{Merchant, MerchantDetails};
+use super::rows::{Interval, Merchant, MerchantDetails};
 use super::state::{self, Fact, Rejection, Status};
 use super::store;
 use crate::api::error::ApiError;
@@ -53,6 +53,11 @@ pub async fn create(call: &Call, new: NewAccount) -> Result<Answer, ApiError> {
         offboarding_by: None,
         reverify_at: None,
         payouts_paused: false,
+        delay_days: None,
+        payout_interval: Interval::Manual,
+        payout_weekday: None,
+        reserve_bps: 0,
+        reserve_days: 0,
         details: new.details,
         terms: Vec::new(),
     };

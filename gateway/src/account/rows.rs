@@ -4,7 +4,7 @@ use super::state::Status;
 use super::terms::Terms;
 use crate::api::error::ApiError;
 use crate::commit::{Row, Table, Versioned};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,10 +32,41 @@ pub struct Merchant {
     /// by when it must be examined again
     pub reverify_at: Option<Timestamp>,
     pub payouts_paused: bool,
+    /// days from sale until available; none: the service's own setting
+    pub delay_days: Option<i16>,
+    pub payout_interval: Interval,
+    /// of weekly payouts: 1 Monday .. 7 Sunday
+    pub payout_weekday: Option<i16>,
+    /// part of what becomes available that is kept, in hundredths of a per cent
+    pub reserve_bps: i32,
+    /// for how long it is kept
+    pub reserve_days: i16,
     pub details: MerchantDetails,
     /// approved terms, its own and the platform's; read along, never written with the account
     #[serde(default, skip_serializing)]
     pub terms: Vec<Terms>,
+}
+
+/// How often a merchant is paid out without asking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Interval {
+    #[default]
+    Manual,
+    Daily,
+    Weekly,
+}
+
+impl Interval {
+    /// The word on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Interval::Manual => "manual",
+            Interval::Daily => "daily",
+            Interval::Weekly => "weekly",
+        }
+    }
 }
 
 /// What is on file about a merchant.
@@ -162,6 +193,12 @@ impl Merchant {
                 self.status.as_str()
             ),
         ))
+    }
+
+    /// From sale until available.
+    pub fn settlement_delay(&self, usual: SignedDuration) -> SignedDuration {
+        self.delay_days
+            .map_or(usual, |days| SignedDuration::from_hours(24 * i64::from(days)))
     }
 
     /// Whether money may be paid out to it.

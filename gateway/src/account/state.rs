@@ -245,4 +245,4 @@ fn complete(account: &Merchant) -> Result<(), Rejection> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

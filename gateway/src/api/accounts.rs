@@ -8,7 +8,7 @@ use super::input::{AdminRead, AdminWrite, In, PlatformAdminRead, PlatformAdminWr
 use super::params::Params;
 use super::{list, payment_intents};
 use crate::account::flow::{self, NewAccount};
-use crate::account::rows::{Merchant, MerchantDetails, ReturnPolicy};
+use crate::account::rows::{Interval, Merchant, MerchantDetails, ReturnPolicy};
 use crate::account::state::{Fact, Status};
 use crate::account::store;
 use crate::call::Answer;
@@ -76,6 +76,13 @@ pub(super) async fn create(mut input: In<PlatformAdminWrite>) -> Reply {
     params.ignore(&["controller", "capabilities"]);
     let mut change = Change::read(&mut params)?;
     params.finish()?;
+    if !change.funds.is_empty() {
+        return Err(ApiError::invalid(
+            "parameter_invalid_value",
+            "settings",
+            "Settings are made once the account is there: POST /v1/accounts/{id}.",
+        ));
+    }
     let mut details = MerchantDetails::default();
     let name = change.name.take().unwrap_or_default();
     change.apply(&mut details);
@@ -97,10 +104,16 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<AdminWrite>) ->
     let change = Change::read(&mut params)?;
     let default_currency = currency(&mut params)?;
     params.finish()?;
-    let platform = input.platform && input.call.merchant.id != id;
+    let platform = input.platform && input.key_account != id;
+    if !platform && !change.funds.is_the_merchants() {
+        return Err(ApiError::forbidden(
+            "platform_key_required",
+            "The settlement delay and the reserve of an account are set by the platform.",
+        ));
+    }
     input
-        .run(|call| {
-            flow::update(call, &id, platform, |account| {
+        .run(|call| async move {
+            let answer = flow::update(call, &id, platform, |account| {
                 if let Some(name) = &change.name {
                     account.name.clone_from(name);
                 }
@@ -108,7 +121,15 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<AdminWrite>) ->
                     account.default_currency.clone_from(currency);
                 }
                 change.apply(&mut account.details);
+                change.funds.apply(account);
             })
+            .await?;
+            if !change.funds.is_empty() {
+                let book_id = flow::load(call, &id).await?.book_id;
+                let client = call.app.reads.get().await?;
+                crate::funds::store::wake(&**client, book_id, call.app.clock.now()).await?;
+            }
+            Ok(answer)
         })
         .await
 }
@@ -258,6 +279,15 @@ struct Change {
     profile: [Option<Option<String>>; 6],
     return_policy: Option<ReturnPolicyChange>,
     metadata: Option<std::collections::BTreeMap<String, Option<String>>>,
+    funds: FundsChange,
+}
+
+/// When a merchant's money is available, kept and paid out. The merchant chooses the schedule, the platform the rest.
+#[derive(Clone, Debug, Default)]
+struct FundsChange {
+    schedule: Option<(Interval, Option<i16>)>,
+    delay_days: Option<i16>,
+    reserve: Option<(i32, i16)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -337,6 +367,10 @@ impl Change {
             });
             policy.finish()?;
         }
+        if let Some(mut settings) = params.group("settings")? {
+            change.funds = FundsChange::read(&mut settings)?;
+            settings.finish()?;
+        }
         Ok(change)
     }
 
@@ -385,6 +419,100 @@ impl Change {
         }
     }
 }
+
+impl FundsChange {
+    fn read(settings: &mut Params) -> Result<Self, ApiError> {
+        let mut change = Self::default();
+        if let Some(mut payouts) = settings.group("payouts")? {
+            if let Some(mut schedule) = payouts.group("schedule")? {
+                let interval = schedule.choice("interval", &["manual", "daily", "weekly"])?;
+                let anchor = schedule.choice("weekly_anchor", &WEEKDAYS)?;
+                let weekday = anchor
+                    .and_then(|day| WEEKDAYS.iter().position(|d| *d == day))
+                    .map(|at| at as i16 + 1);
+                change.schedule = match interval.as_deref() {
+                    None if weekday.is_some() => Some((Interval::Weekly, weekday)),
+                    None => None,
+                    Some("manual") => Some((Interval::Manual, None)),
+                    Some("daily") => Some((Interval::Daily, None)),
+                    Some(_) => Some((Interval::Weekly, weekday.or(Some(1)))),
+                };
+                change.delay_days = small(&mut schedule, "delay_days", 90)?;
+                schedule.finish()?;
+            }
+            payouts.finish()?;
+        }
+        if let Some(mut reserve) = settings.group("reserve")? {
+            let percent = super::terms::percent(&mut reserve, "percent")?
+                .ok_or_else(|| ApiError::missing(&reserve.param("percent")))?;
+            let days = small(&mut reserve, "days", 730)?.unwrap_or(0);
+            let bps = percent.checked_mul(rust_decimal::Decimal::ONE_HUNDRED).and_then(|bps| {
+                let whole = bps.fract().is_zero().then_some(bps)?;
+                rust_decimal::prelude::ToPrimitive::to_i32(&whole)
+            });
+            change.reserve = match bps {
+                Some(0) if days == 0 => Some((0, 0)),
+                Some(bps) if bps > 0 && days > 0 => Some((bps, days)),
+                _ => {
+                    return Err(ApiError::invalid(
+                        "parameter_invalid_value",
+                        reserve.param("percent"),
+                        "A reserve has a percentage with at most two decimals and a number of days; both 0 for none.",
+                    ));
+                }
+            };
+            reserve.finish()?;
+        }
+        Ok(change)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.schedule.is_none() && self.is_the_merchants()
+    }
+
+    /// Nothing in it is the platform's to say.
+    fn is_the_merchants(&self) -> bool {
+        self.delay_days.is_none() && self.reserve.is_none()
+    }
+
+    fn apply(&self, account: &mut Merchant) {
+        if let Some((interval, weekday)) = self.schedule {
+            account.payout_interval = interval;
+            account.payout_weekday = weekday;
+        }
+        if self.delay_days.is_some() {
+            account.delay_days = self.delay_days;
+        }
+        if let Some((bps, days)) = self.reserve {
+            account.reserve_bps = bps;
+            account.reserve_days = days;
+        }
+    }
+}
+
+fn small(params: &mut Params, name: &str, most: i16) -> Result<Option<i16>, ApiError> {
+    let Some(number) = params.integer(name)? else {
+        return Ok(None);
+    };
+    match i16::try_from(number) {
+        Ok(number) if (0..=most).contains(&number) => Ok(Some(number)),
+        _ => Err(ApiError::invalid(
+            "parameter_invalid_integer",
+            params.param(name),
+            format!("From 0 to {most} days."),
+        )),
+    }
+}
+
+const WEEKDAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
 
 fn bounded(text: String, param: &str, max: usize) -> Result<String, ApiError> {
     if text.chars().count() <= max {

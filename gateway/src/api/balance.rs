@@ -1,6 +1,6 @@
 //! `/v1/balance` and `/v1/balance_transactions`: the merchant's money as the ledger has it.
 //!
-//! Nothing is computed from payments: available is account 2020 less what the merchant owes (1210), pending is 2010.
+//! Nothing is computed from payments: available is account 2020 less what the merchant owes (1210), pending is 2010, reserved is 2030.
 
 use super::error::ApiError;
 use super::input::{FinanceRead, In, Reply};
@@ -25,7 +25,7 @@ pub(super) async fn retrieve(mut input: In<FinanceRead>) -> Reply {
         let chart = account.account.chart();
         if !matches!(
             chart,
-            Chart::MerchantAvailable | Chart::MerchantPending | Chart::MerchantReceivable
+            Chart::MerchantAvailable | Chart::MerchantPending | Chart::MerchantReceivable | Chart::MerchantReserve
         ) {
             continue;
         }
@@ -33,6 +33,7 @@ pub(super) async fn retrieve(mut input: In<FinanceRead>) -> Reply {
         let standing = currencies.entry(currency).or_default();
         match chart {
             Chart::MerchantPending => standing.pending += account.available(),
+            Chart::MerchantReserve => standing.reserved += account.available(),
             Chart::MerchantAvailable => standing.available += account.available(),
             _ => standing.available -= account.posted(),
         }
@@ -61,8 +62,13 @@ pub(super) async fn index_transactions(mut input: In<FinanceRead>) -> Reply {
         filters.push(list::equals("currency = ", currency));
     }
     if let Some(payout) = params.text("payout")? {
-        // the movements that a payout paid out; no payout has been made here, so none
-        filters.push(list::equals("?::text IS NULL", payout));
+        // The movements that an automatic payout paid out; one that was made by hand names none.
+        for condition in [
+            "id > (SELECT p.details->>'after' FROM gateway.payout p WHERE p.book_id = t.book_id AND p.id = ?)",
+            "id <= (SELECT p.details->>'through' FROM gateway.payout p WHERE p.book_id = t.book_id AND p.id = ?)",
+        ] {
+            filters.push(list::equals(condition, payout.clone()));
+        }
     }
     params.finish()?;
     let at = input.call.at;

@@ -6,6 +6,7 @@
 use super::error::ApiError;
 use crate::call::Call;
 use crate::dispute::rows::Dispute;
+use crate::funds::rows::Payout;
 use crate::payment::rows::*;
 use crate::payment::store;
 use crate::{id, wire};
@@ -126,6 +127,17 @@ pub async fn objects(call: &Call, references: &[&str]) -> Result<Vec<Value>, Api
             id::prefix::REVIEW => {
                 let rows: Vec<Review> = store::get_many(client, book, &ids).await?;
                 rendered.extend(reviews(client, book, &rows).await?);
+            }
+            id::prefix::PAYOUT => {
+                let rows: Vec<Payout> = store::get_many(client, book, &ids).await?;
+                rendered.extend(rows.iter().map(wire::payout));
+            }
+            id::prefix::BANK_ACCOUNT => {
+                let all = crate::funds::store::bank_accounts(client, book).await?;
+                rendered.extend(all.iter().filter(|bank| ids.contains(&bank.id.as_str())).map(|bank| {
+                    let default = crate::funds::bank::default_of(&all, &bank.currency).is_some_and(|d| d.id == bank.id);
+                    wire::bank_account(bank, &call.merchant.id, default)
+                }));
             }
             _ => {}
         }

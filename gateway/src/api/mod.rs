@@ -23,8 +23,10 @@ mod customers;
 mod disputes;
 mod early_fraud_warnings;
 mod events;
+mod external_accounts;
 mod payment_intents;
 mod payment_methods;
+mod payouts;
 mod radar_rules;
 mod refunds;
 mod returns;
@@ -203,6 +205,17 @@ routes! {
     POST   "/v1/accounts/{id}/reinstate"          PlatformAdminWrite => accounts::reinstate,
     POST   "/v1/accounts/{id}/offboard"           PlatformAdminWrite => accounts::offboard,
     POST   "/v1/accounts/{id}/payouts"            PlatformAdminWrite => accounts::payouts,
+    POST   "/v1/accounts/{id}/external_accounts"  AdminWrite    => external_accounts::create,
+    GET    "/v1/accounts/{id}/external_accounts"  AdminRead     => external_accounts::index,
+    GET    "/v1/accounts/{id}/external_accounts/{bank}" AdminRead => external_accounts::retrieve,
+    POST   "/v1/accounts/{id}/external_accounts/{bank}" AdminWrite => external_accounts::update,
+    DELETE "/v1/accounts/{id}/external_accounts/{bank}" AdminWrite => external_accounts::delete,
+    POST   "/v1/payouts"                          FinanceWrite  => payouts::create,
+    GET    "/v1/payouts"                          FinanceRead   => payouts::index,
+    GET    "/v1/payouts/{id}"                     FinanceRead   => payouts::retrieve,
+    POST   "/v1/payouts/{id}"                     FinanceWrite  => payouts::update,
+    POST   "/v1/payouts/{id}/cancel"              FinanceWrite  => payouts::cancel,
+    POST   "/v1/payouts/{id}/report"              PlatformFinanceWrite => payouts::report,
     POST   "/v1/terms"                            PlatformAdminWrite => terms::create,
     GET    "/v1/terms"                            AdminRead     => terms::index,
     GET    "/v1/terms/{id}"                       AdminRead     => terms::retrieve,

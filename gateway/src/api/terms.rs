@@ -158,7 +158,7 @@ fn fees(params: &mut Params) -> Result<Content, ApiError> {
 }
 
 /// `2.9`, as text: a number of JSON would have passed through a float.
-fn percent(params: &mut Params, name: &str) -> Result<Option<Decimal>, ApiError> {
+pub(super) fn percent(params: &mut Params, name: &str) -> Result<Option<Decimal>, ApiError> {
     let Some(text) = params.text(name)? else {
         return Ok(None);
     };

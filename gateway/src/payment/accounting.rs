@@ -136,16 +136,19 @@ impl Books<'_> {
             .balance()
     }
 
-    /// J09: it failed; each part goes back to where it came from. After a confirmation that the acquirer takes back,
-    /// the confirmation is undone in the same journal.
-    pub fn refund_failed(&self, refund: &Refund, was_confirmed: bool) -> Result<Journal, Refusal> {
+    /// J09: it failed; each part goes back to where it came from, but what the merchant no longer owes (`owed`: what it does)
+    /// is its own. After a confirmation that the acquirer takes back, the confirmation is undone in the same journal.
+    pub fn refund_failed(&self, refund: &Refund, was_confirmed: bool, owed: i64) -> Result<Journal, Refusal> {
         let draft = self.draft(JournalCode::J09, &refund.id);
         let draft = if was_confirmed {
             draft.debit(self.at_acquirer(Chart::AcquirerReceivable)?, refund.amount)
         } else {
             draft.debit(self.account(Chart::RefundPayable), refund.amount)
         };
-        self.funding(draft, refund, false).balance()
+        let mut back = refund.clone();
+        back.from_receivable = refund.from_receivable.min(owed.max(0));
+        back.from_available += refund.from_receivable - back.from_receivable;
+        self.funding(draft, &back, false).balance()
     }
 
     fn funding(&self, mut draft: Draft, refund: &Refund, take: bool) -> Draft {

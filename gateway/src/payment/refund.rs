@@ -203,7 +203,7 @@ pub async fn settle(
                 next.check_at = Some(call.app.clock.now() + PENDING_CHECK);
                 (Unit::new(call.book_id()).update(&mut next), next)
             }
-            Err(Failure::Declined(decline)) => failed(call, &payment, &charge, &refund, &decline.code)?,
+            Err(Failure::Declined(decline)) => failed(call, &payment, &charge, &refund, &decline.code).await?,
             // The intent to refund stands: the sweep asks, and sends it again under the same key if it never arrived.
             Err(unknown) => {
                 tracing::warn!(refund = refund.id, ?unknown, "outcome of refund unknown");
@@ -252,7 +252,9 @@ pub async fn report(call: &Call, refund: Refund, succeeded: bool, reason: Option
                 confirmed(call, &payment, &charge, &refund, &acquirer_id)?.0
             }
             (RefundStatus::Pending | RefundStatus::Unknown | RefundStatus::Succeeded, false) => {
-                failed(call, &payment, &charge, &refund, reason.unwrap_or("unknown"))?.0
+                failed(call, &payment, &charge, &refund, reason.unwrap_or("unknown"))
+                    .await?
+                    .0
             }
             // said before
             _ => return Ok(()),
@@ -346,7 +348,7 @@ fn confirmed(
     Ok((unit, next))
 }
 
-fn failed(
+async fn failed(
     call: &Call,
     payment: &Payment,
     charge: &Charge,
@@ -362,8 +364,10 @@ fn failed(
     let mut payment = state::apply(payment, &Fact::RefundFailed { amount: refund.amount })?;
     let mut charge = charge.clone();
     charge.amount_refunded -= refund.amount;
-    let journal = flow::books(call, &payment, &charge.connector)?
-        .refund_failed(refund, was_confirmed)
+    let books = flow::books(call, &payment, &charge.connector)?;
+    let owed = call.app.available(&books, &[Chart::MerchantReceivable]).await?[0];
+    let journal = books
+        .refund_failed(refund, was_confirmed, owed)
         .map_err(Refused::Ledger)?;
     let row = transaction(call, refund, "refund_failure", refund.amount, journal.id());
     next.failure_balance_transaction_id = Some(row.id.clone());

@@ -9,6 +9,18 @@ use serde_json::{Value, json};
 pub fn account(merchant: &Merchant) -> Value {
     let active = merchant.status == Status::Active;
     let capability = if active { "active" } else { "inactive" };
+    let weekday = merchant.payout_weekday.and_then(|day| {
+        let days = [
+            "monday",
+            "tuesday",
+            "wednesday",
+            "thursday",
+            "friday",
+            "saturday",
+            "sunday",
+        ];
+        days.get(usize::try_from(day - 1).ok()?).copied()
+    });
     let details = &merchant.details;
     let (profile, company) = (&details.business_profile, &details.company);
     json!({
@@ -54,7 +66,14 @@ pub fn account(merchant: &Merchant) -> Value {
                               "statement_descriptor_prefix_kanji": null},
             "dashboard": {"display_name": merchant.name, "timezone": "Etc/UTC"},
             "payments": {"statement_descriptor": null, "statement_descriptor_kana": null, "statement_descriptor_kanji": null},
-            "payouts": null,
+            "payouts": {
+                "debit_negative_balances": true,
+                "schedule": {"delay_days": merchant.delay_days, "interval": merchant.payout_interval.as_str(), "weekly_anchor": weekday},
+                "statement_descriptor": null,
+            },
+            "reserve": {
+                "percent": rust_decimal::Decimal::new(merchant.reserve_bps.into(), 2).normalize().to_string(), "days": merchant.reserve_days,
+            },
         },
         "status": merchant.status.as_str(),
         "status_reason": merchant.status_reason,

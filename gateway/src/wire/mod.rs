@@ -4,6 +4,7 @@
 
 mod account;
 mod dispute;
+mod funds;
 mod money;
 mod payment;
 mod risk;
@@ -13,6 +14,7 @@ mod webhook_endpoint;
 
 pub use account::account;
 pub use dispute::dispute;
+pub use funds::{bank_account, payout};
 pub use money::{Standing, amount, balance, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
 pub use risk::{block_appeal, early_fraud_warning, rule, value_list, value_list_item};

@@ -75,7 +75,8 @@ pub fn balance_transaction(row: &BalanceTransaction, now: Timestamp) -> Value {
         "fee": row.fee,
         "fee_details": fee_details,
         "net": row.net,
-        "reporting_category": match row.r#type.as_str() { "payment_refund" => "refund", "adjustment" => "dispute", other => other },
+        "reporting_category": match row.r#type.as_str() { "payment_refund" => "refund", "adjustment" => "dispute",
+            "payout_failure" | "payout_cancel" => "payout_reversal", "refund_failure" => "refund_failure", other => other },
         "source": row.source_id,
         "status": if row.available_on <= now { "available" } else { "pending" },
         "type": row.r#type,
@@ -89,6 +90,8 @@ pub struct Standing {
     pub available: i128,
     /// sold, not yet available
     pub pending: i128,
+    /// kept in reserve
+    pub reserved: i128,
 }
 
 /// `balance`, by currency; none when an amount does not fit 64 bits.
@@ -105,7 +108,7 @@ pub fn balance(currencies: &BTreeMap<String, Standing>) -> Option<Value> {
     Some(json!({
         "object": "balance",
         "available": side(|s| s.available)?,
-        "connect_reserved": [],
+        "connect_reserved": side(|s| s.reserved)?,
         "instant_available": [],
         "issuing": null,
         "livemode": false,
@@ -134,7 +137,16 @@ mod tests {
 
     #[test]
     fn a_balance_shows_debt_and_refuses_what_does_not_fit() {
-        let standing = |available, pending| BTreeMap::from([("usd".to_owned(), Standing { available, pending })]);
+        let standing = |available, pending| {
+            BTreeMap::from([(
+                "usd".to_owned(),
+                Standing {
+                    available,
+                    pending,
+                    reserved: 0,
+                },
+            )])
+        };
         let shown = balance(&standing(-5, 7)).unwrap();
         assert_eq!(
             (&shown["available"][0]["amount"], &shown["pending"][0]["amount"]),

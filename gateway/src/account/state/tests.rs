@@ -1,7 +1,7 @@
 //! The life of an account, pair by pair.
 
 use super::*;
-use crate::account::rows::{BusinessProfile, Company, MerchantDetails, ReturnPolicy};
+use crate::account::rows::{BusinessProfile, Company, Interval, MerchantDetails, ReturnPolicy};
 use serde_json::json;
 
 fn at(second: i64) -> Timestamp {
@@ -24,6 +24,11 @@ pub(crate) fn account(status: Status) -> Merchant {
         offboarding_by: Some("proposer".into()),
         reverify_at: Some(at(1000)),
         payouts_paused: false,
+        delay_days: None,
+        payout_interval: Interval::Manual,
+        payout_weekday: None,
+        reserve_bps: 0,
+        reserve_days: 0,
         details: MerchantDetails {
             company: Company {
                 name: Some("Shop Ltd".into()),

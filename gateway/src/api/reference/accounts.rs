@@ -166,7 +166,32 @@ fn on_file() -> Fields {
         .field("address", text(), "Where goods are sent back to.")
         .field("url", text(), "The policy in full.")
         .field("text", text(), "The policy in full.");
+    let schedule = Fields::new()
+        .field(
+            "interval",
+            choice(&["manual", "daily", "weekly"]),
+            "How often it is paid out without asking.",
+        )
+        .field("weekly_anchor", choice(&WEEKDAYS), "The day of weekly payouts.")
+        .field(
+            "delay_days",
+            integer_from(0, 90),
+            "From sale until available; the platform sets it.",
+        );
+    let payouts = Fields::new().field("schedule", group(schedule), "");
+    let reserve = Fields::new()
+        .required(
+            "percent",
+            super::terms::percent(),
+            "Of what becomes available; the platform sets it.",
+        )
+        .field("days", integer_from(0, 730), "For how long it is kept.");
+    let settings =
+        Fields::new()
+            .field("payouts", group(payouts), "")
+            .field("reserve", group(reserve), "A rolling reserve.");
     Fields::new()
+        .field("settings", group(settings), "Of an account that is there already.")
         .field("default_currency", currency_asked(), "Of its fees and its balance.")
         .field("email", email(), "For the platform.")
         .field(
@@ -226,4 +251,14 @@ const STATUSES: [&str; 7] = [
     "restricted",
     "suspended",
     "offboarded",
+];
+
+const WEEKDAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
 ];

@@ -10,10 +10,14 @@ pub(in crate::api) fn retrieve() -> Operation {
 pub(in crate::api) fn index_transactions() -> Operation {
     Operation::list("List balance transactions", "balance_transaction").takes(
         Fields::new()
-            .field("type", text(), "`charge`, `refund`, `adjustment`, ..")
+            .field(
+                "type",
+                text(),
+                "`charge`, `refund`, `adjustment`, `payout`, `reserve_transaction`, ..",
+            )
             .field("source", text_up_to(255), "Caused by this charge, refund or dispute.")
             .field("currency", currency_asked(), "In this currency.")
-            .field("payout", text_up_to(255), "Paid out by this payout."),
+            .field("payout", text_up_to(255), "Paid out by this automatic payout."),
     )
 }
 
@@ -76,7 +80,7 @@ pub(in crate::api) fn balance_transaction() -> Object {
 }
 
 fn source() -> Schema {
-    let objects = ["charge", "refund", "dispute"].map(object);
+    let objects = ["charge", "refund", "dispute", "payout"].map(object);
     either(
         [text_like("^[a-z]+_[0-9A-Za-z_]+$", "ch_01h455vb4pex5vsknk084sn02q")]
             .into_iter()

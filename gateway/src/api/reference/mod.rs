@@ -24,8 +24,10 @@ pub(super) mod customers;
 pub(super) mod disputes;
 pub(super) mod early_fraud_warnings;
 pub(super) mod events;
+pub(super) mod external_accounts;
 pub(super) mod payment_intents;
 pub(super) mod payment_methods;
+pub(super) mod payouts;
 pub(super) mod radar_rules;
 pub(super) mod refunds;
 pub(super) mod reviews;
@@ -71,6 +73,9 @@ const OBJECTS: &[fn() -> Object] = &[
     accounts::account,
     terms::terms,
     audit_events::audit_event,
+    payouts::payout,
+    external_accounts::bank_account,
+    external_accounts::deleted_bank_account,
 ];
 
 /// `/openapi.json` and `/reference`: the same for everyone, without a key.

@@ -290,7 +290,7 @@ pub(super) fn capture_entries(
         payment_id: Some(charge.payment_id.clone()),
         journal_id: journals[0].id(),
         description: None,
-        available_on: now + call.app.settlement_delay,
+        available_on: now + call.merchant.settlement_delay(call.app.settlement_delay),
         created_at: now,
     };
     charge.balance_transaction_id = Some(row.id.clone());

@@ -217,6 +217,11 @@ pub(super) const SEALED: &[SealedColumn] = &[
         list: "SELECT book_id, id, value FROM risk.value_list_item",
         replace: "UPDATE risk.value_list_item SET value = $4 WHERE book_id = $1 AND id = $2 AND value = $3",
     },
+    SealedColumn {
+        purpose: crate::funds::bank::PURPOSE,
+        list: "SELECT book_id, id, number FROM gateway.bank_account",
+        replace: "UPDATE gateway.bank_account SET number = $4 WHERE book_id = $1 AND id = $2 AND number = $3",
+    },
 ];
 
 const BATCH: i64 = 200;
