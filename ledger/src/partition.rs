@@ -2,7 +2,7 @@
 //!
 //! `ledger.journal` is partitioned by the time in its ids. Making a month is safe at any time and from any process.
 //! Detaching carries the month's sums forward (`ledger.carried`), so that verification and exports of what remains still
-//! prove every balance; it never deletes: the month stays behind as a table of its own.
+//! prove every balance, and reports as of a time after it count it; it never deletes: the month stays behind as a table of its own.
 
 use jiff::civil::Date;
 use tokio_postgres::GenericClient;
@@ -48,7 +48,7 @@ pub async fn list(client: &impl GenericClient) -> Result<Vec<Partition>, tokio_p
 }
 
 /// Takes the oldest month, the one of this day, out of the journal and carries its sums forward; answers the number of
-/// its journals. Refused while the month is not over or has open holds. Needs the owner.
+/// its journals. Refused while the month is not over, has open holds or has journals that are not sealed. Needs the owner.
 pub async fn detach(client: &impl GenericClient, month: Date) -> Result<u64, tokio_postgres::Error> {
     let row = client
         .query_typed_one("SELECT ledger.detach($1)", &[(&month, Type::DATE)])

@@ -110,7 +110,8 @@ pub async fn trial_balance(
     TrialBalance::of(&rows)
 }
 
-/// The trial balance of one book, or of all of them, as it was: every account that has a line by then.
+/// The trial balance of one book, or of all of them, as it was: every account that has a line by then. SQLSTATE LG017 when
+/// the time lies within detached months.
 pub async fn trial_balance_as_of(
     client: &impl GenericClient,
     book: Option<BookId>,
@@ -143,11 +144,18 @@ const TRIAL_BALANCE: &str = "
 const TRIAL_BALANCE_AS_OF: &str = "
     SELECT b.code, s.account, s.debits_posted, s.credits_posted
     FROM (
-        SELECT j.book_id, l.account,
-               coalesce(sum(l.amount) FILTER (WHERE l.kind = 'D'), 0)::bigint AS debits_posted,
-               coalesce(sum(l.amount) FILTER (WHERE l.kind = 'C'), 0)::bigint AS credits_posted
-        FROM ledger.journal j CROSS JOIN LATERAL unnest(j.account, j.kind, j.amount) AS l(account, kind, amount)
-        WHERE ($1 IS NULL OR j.book_id = $1) AND ($2 IS NULL OR j.effective_at < $2) AND ($3 IS NULL OR j.recorded_at < $3)
-        GROUP BY j.book_id, l.account
+        SELECT book_id, account, sum(debits_posted)::bigint AS debits_posted, sum(credits_posted)::bigint AS credits_posted
+        FROM (
+            SELECT j.book_id, l.account,
+                   coalesce(sum(l.amount) FILTER (WHERE l.kind = 'D'), 0) AS debits_posted,
+                   coalesce(sum(l.amount) FILTER (WHERE l.kind = 'C'), 0) AS credits_posted
+            FROM ledger.journal j CROSS JOIN LATERAL unnest(j.account, j.kind, j.amount) AS l(account, kind, amount)
+            WHERE ($1 IS NULL OR j.book_id = $1) AND ($2 IS NULL OR j.effective_at < $2) AND ($3 IS NULL OR j.recorded_at < $3)
+            GROUP BY j.book_id, l.account
+            UNION ALL
+            SELECT book_id, account, debits_posted, credits_posted FROM ledger.carried WHERE $1 IS NULL OR book_id = $1
+        ) AS parts
+        GROUP BY book_id, account
     ) AS s JOIN ledger.book b USING (book_id)
+    WHERE (SELECT ledger.require_attached($1, $2, $3))
     ORDER BY s.book_id, s.account";

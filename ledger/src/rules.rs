@@ -1,5 +1,8 @@
 //! Proofs of what journals owe to other rows: reversals, approvals, receipts, closed periods. Part of
 //! [`verify`](crate::verify::verify); one query each, that lists what is wrong. Never writes.
+//!
+//! Journals below `ledger.horizon()` may be in detached months: that one of them is not there says nothing. What it once
+//! was, its seal says.
 
 use tokio_postgres::Transaction;
 
@@ -33,8 +36,11 @@ const RULES: [(&str, &str, &str); 4] = [
          FULL JOIN ledger.reversal r USING (book_id, journal_id, reversed_by)
          LEFT JOIN ledger.journal j USING (book_id, journal_id)
          LEFT JOIN ledger.journal n ON n.book_id = r.book_id AND n.journal_id = r.reversed_by
-         WHERE m.reversed_by IS NULL OR r.reversed_by IS NULL OR j.journal_id IS NULL OR n.journal_id IS NULL
-            OR (SELECT array_agg(ROW(l.account, l.kind::text, l.amount)::text ORDER BY l.account, l.kind::text, l.amount)
+         CROSS JOIN (SELECT ledger.horizon() AS horizon) h
+         WHERE m.reversed_by IS NULL AND (r.reversed_by < h.horizon) IS NOT TRUE OR r.reversed_by IS NULL
+            OR j.journal_id IS NULL AND (r.journal_id < h.horizon) IS NOT TRUE
+            OR j.journal_id IS NOT NULL AND n.journal_id IS NOT NULL AND
+               (SELECT array_agg(ROW(l.account, l.kind::text, l.amount)::text ORDER BY l.account, l.kind::text, l.amount)
                 FROM unnest(j.account, j.kind, j.amount) AS l(account, kind, amount))
                IS DISTINCT FROM
                (SELECT array_agg(ROW(l.account, l.kind, l.amount)::text ORDER BY l.account, l.kind, l.amount)
@@ -48,8 +54,10 @@ const RULES: [(&str, &str, &str); 4] = [
          FROM (SELECT * FROM ledger.journal WHERE code = 'J32') j
          FULL JOIN (SELECT d.*, p.account, p.kind, p.amount FROM ledger.decision d JOIN ledger.proposal p USING (book_id, proposal_id)
                     WHERE d.verdict = 'approved') d ON d.book_id = j.book_id AND d.journal_id = j.journal_id
-         WHERE j.journal_id IS NULL OR d.journal_id IS NULL OR lower(btrim(d.maker)) = lower(btrim(d.checker))
-            OR (j.account, j.kind::text[], j.amount) IS DISTINCT FROM (d.account, d.kind::text[], d.amount)",
+         CROSS JOIN (SELECT ledger.horizon() AS horizon) h
+         WHERE j.journal_id IS NULL AND (d.journal_id < h.horizon) IS NOT TRUE OR d.journal_id IS NULL
+            OR lower(btrim(d.maker)) = lower(btrim(d.checker))
+            OR j.journal_id IS NOT NULL AND (j.account, j.kind::text[], j.amount) IS DISTINCT FROM (d.account, d.kind::text[], d.amount)",
     ),
     (
         "each journal with a key has its receipt, and each receipt of a booked journal its journal",
@@ -58,7 +66,8 @@ const RULES: [(&str, &str, &str); 4] = [
          FROM (SELECT book_id, journal_id, idem_key FROM ledger.journal WHERE idem_key IS NOT NULL) j
          FULL JOIN (SELECT * FROM ledger.receipt WHERE refusal IS NULL) r
               ON r.book_id = j.book_id AND r.journal_id = j.journal_id AND r.idem_key = j.idem_key
-         WHERE j.journal_id IS NULL OR r.journal_id IS NULL",
+         CROSS JOIN (SELECT ledger.horizon() AS horizon) h
+         WHERE j.journal_id IS NULL AND (r.journal_id < h.horizon) IS NOT TRUE OR r.journal_id IS NULL",
     ),
     // `recorded_at` is when the transaction began: one that began just before a reopening may post after it.
     (

@@ -24,7 +24,7 @@ pub struct Query {
     pub book: BookId,
     /// The account.
     pub account: AccountName,
-    /// From this instant; none: from the beginning.
+    /// From this instant; none: from the beginning, which is what detached months carried forward.
     pub from: Option<Timestamp>,
     /// To before this instant; none: to the end.
     pub to: Option<Timestamp>,
@@ -91,9 +91,23 @@ pub enum StatementError {
         /// The counters less what happened later.
         closing: i128,
     },
+    /// The span begins or ends within detached months (this is the last of them, `2016-01`).
+    #[error("the statement needs journals of detached months ({0}): ask for a later span, or look into their archive")]
+    Detached(String),
     /// The database failed.
     #[error("the database failed")]
-    Database(#[from] tokio_postgres::Error),
+    Database(#[source] tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for StatementError {
+    fn from(e: tokio_postgres::Error) -> StatementError {
+        match e.as_db_error() {
+            Some(db) if db.code().code() == "LG017" => {
+                StatementError::Detached(db.detail().unwrap_or_default().to_owned())
+            }
+            _ => StatementError::Database(e),
+        }
+    }
 }
 
 /// One page of a statement.
@@ -191,7 +205,10 @@ const STATEMENT: &str = "
            (SELECT sum(CASE u.kind WHEN 'D' THEN u.amount ELSE -u.amount END)::bigint
             FROM unnest(shown.account, shown.kind, shown.amount) AS u(account, kind, amount)
             WHERE u.account = $2 AND u.kind IN ('D', 'C')) AS net,
-           sums.opening, sums.within, sums.before, (a.debits_posted - a.credits_posted - sums.later)::bigint AS closing
-    FROM ledger.account a CROSS JOIN sums LEFT JOIN shown ON true
-    WHERE a.book_id = $1 AND a.account = $2
+           (sums.opening + carried.net)::bigint AS opening, sums.within, sums.before, (a.debits_posted - a.credits_posted - sums.later)::bigint AS closing
+    FROM ledger.account a CROSS JOIN sums
+    CROSS JOIN (SELECT coalesce(sum(debits_posted - credits_posted), 0) AS net
+                FROM ledger.carried WHERE book_id = $1 AND account = $2) AS carried
+    LEFT JOIN shown ON true
+    WHERE a.book_id = $1 AND a.account = $2 AND (SELECT ledger.require_attached($1, least($3, $4), NULL))
     ORDER BY shown.effective_at, shown.journal_id";

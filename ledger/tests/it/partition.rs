@@ -2,13 +2,16 @@
 
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
+use ledger::balance::{self, AsOf};
 use ledger::export::{self, Options};
 use ledger::journal::{Draft, Journal};
 use ledger::post::{PostError, post};
-use ledger::{BookId, JournalCode, Refusal, partition, verify};
+use ledger::statement::{self, Query, StatementError};
+use ledger::{BookId, JournalCode, Refusal, partition, report, verify};
 use uuid::{NoContext, Uuid};
 
 use crate::postgres::Database;
+use crate::seal::seal_all;
 use crate::{assert_proven, book, fee, pending, receivable};
 
 const OLD: Date = date(2025, 3, 1);
@@ -156,6 +159,10 @@ async fn a_detached_month_leaves_its_sums_behind() {
         "the month is not over"
     );
     assert_proven(&db).await;
+    let unsealed = partition::detach(&client, OLD).await.expect_err("nothing is sealed");
+    let message = unsealed.as_db_error().unwrap().message();
+    assert_eq!(message, "3 journals of the month are not sealed");
+    seal_all(&db).await;
     assert_eq!(partition::detach(&client, OLD).await.unwrap(), 3);
     assert!(
         partition::detach(&client, OLD).await.is_err(),
@@ -202,4 +209,143 @@ async fn a_detached_month_leaves_its_sums_behind() {
         .unwrap();
     let report = verify::verify(&mut client, |_| {}).await.unwrap();
     assert!(!report.is_ok());
+}
+
+/// A month with a reversal, a manual journal and a key in it, and the months after it, with a reversal of one of its journals.
+#[tokio::test]
+async fn reports_and_rules_count_what_detached_months_carried() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    let owner = db.connect_as("ledger_owner").await;
+    owner.query_one("SELECT ledger.make_month($1)", &[&OLD]).await.unwrap();
+    let book = book(&client, "acct_1").await;
+    let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+
+    let (first, second, wrong) = (sale(OLD, book, 500), sale(OLD, book, 300), sale(OLD, book, 7));
+    let keyed = on(OLD, book, JournalCode::J03).key([7; 16]);
+    let keyed = keyed.debit(receivable(), 5).credit(pending(), 5).balance().unwrap();
+    post(&client, &[&first, &second, &wrong, &keyed]).await.unwrap();
+    let mirror = |of: &Journal, day| {
+        let draft = on(day, book, JournalCode::J26).reverses(of.id());
+        let draft = of.lines().iter().fold(draft, |draft, l| match l.kind.letter() {
+            'D' => draft.credit(l.account.clone(), l.amount),
+            _ => draft.debit(l.account.clone(), l.amount),
+        });
+        draft.balance().unwrap()
+    };
+    post(&client, &[&mirror(&wrong, OLD), &mirror(&second, today)])
+        .await
+        .unwrap();
+    let manual = on(OLD, book, JournalCode::J32)
+        .debit(receivable(), 9)
+        .credit(pending(), 9)
+        .balance()
+        .unwrap();
+    let decided = format!(
+        "SELECT ledger.propose({0}, '{1}', now(), 'why', 'T-1', 'ann', ARRAY['1110.acme.usd', '2010.usd'], ARRAY['D', 'C'], ARRAY[9, 9]);
+         SELECT ledger.decide({0}, '{1}', 'approved', 'bob', NULL, '{1}')",
+        book.0,
+        manual.id()
+    );
+    client.batch_execute(&decided).await.unwrap();
+    post(&client, &[&manual, &sale(today, book, 40)]).await.unwrap();
+    assert_proven(&db).await;
+
+    let noon = |day: Date| {
+        day.at(12, 0, 0, 0)
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .unwrap()
+            .timestamp()
+    };
+    let later = AsOf {
+        effective: Some(noon(OLD.saturating_add(jiff::Span::new().months(1)))),
+        recorded: None,
+    };
+    let query = |from| Query {
+        book,
+        account: pending(),
+        from,
+        to: None,
+        after: None,
+        limit: 100,
+    };
+    let balances = balance::as_of(&client, book, later).await.unwrap();
+    let trial = report::trial_balance_as_of(&client, None, later).await.unwrap();
+    let statement = statement::statement(&client, &query(later.effective)).await.unwrap();
+    assert_eq!(statement.opening, 499 + 299 + 5 + 9);
+
+    seal_all(&db).await;
+    assert_eq!(partition::detach(&client, OLD).await.unwrap(), 6);
+    assert_proven(&db).await;
+    // The same answers as before, from what was carried.
+    assert_eq!(balance::as_of(&client, book, later).await.unwrap(), balances);
+    let now = balance::of_book(&client, book).await.unwrap();
+    assert_eq!(balance::as_of(&client, book, AsOf::default()).await.unwrap(), now);
+    assert_eq!(report::trial_balance_as_of(&client, None, later).await.unwrap(), trial);
+    assert_eq!(
+        statement::statement(&client, &query(later.effective)).await.unwrap(),
+        statement
+    );
+    // From the beginning is from what was carried on.
+    let whole = statement::statement(&client, &query(None)).await.unwrap();
+    assert_eq!(
+        (whole.opening, whole.lines, whole.closing),
+        (statement.opening, statement.lines, statement.closing)
+    );
+
+    // What would need the month's journals says so, in either time and in each report.
+    let within = AsOf {
+        effective: Some(noon(OLD)),
+        recorded: None,
+    };
+    let before = AsOf {
+        effective: None,
+        recorded: Some(Timestamp::UNIX_EPOCH),
+    };
+    for at in [
+        before,
+        AsOf {
+            effective: Some(Timestamp::UNIX_EPOCH),
+            ..within
+        },
+    ] {
+        let refused = balance::as_of(&client, book, at).await.expect_err("detached");
+        assert_eq!(refused.as_db_error().unwrap().detail(), Some("2025-03"), "{refused:?}");
+        let refused = report::trial_balance_as_of(&client, None, at)
+            .await
+            .expect_err("detached");
+        assert_eq!(refused.code().unwrap().code(), "LG017");
+    }
+    let refused = statement::statement(&client, &query(Some(Timestamp::UNIX_EPOCH))).await;
+    assert!(
+        matches!(&refused, Err(StatementError::Detached(m)) if m == "2025-03"),
+        "{refused:?}"
+    );
+    // All its journals are dated at midnight, so noon of that day is answered already.
+    assert!(balance::as_of(&client, book, within).await.is_ok());
+
+    // The rules still bite above the horizon: the reversal of today and the receipts.
+    let attack = "ALTER TABLE ledger.reversal DISABLE TRIGGER ALL; ALTER TABLE ledger.receipt DISABLE TRIGGER ALL;";
+    client.batch_execute(attack).await.unwrap();
+    for forged in [
+        format!("UPDATE ledger.reversal SET reversed_by = gen_random_uuid() WHERE journal_id = '{}'", second.id()),
+        format!(
+            "INSERT INTO ledger.receipt (book_id, idem_key, journal_id, digest)
+             VALUES ({}, '\\x00000000000000000000000000000009', 'ffffffff-0000-7000-8000-000000000000', decode(repeat('00', 64), 'hex'))",
+            book.0
+        ),
+    ] {
+        let mut client = db.connect().await;
+        client.batch_execute(&format!("BEGIN; {forged}; COMMIT")).await.unwrap();
+        assert!(!verify::verify(&mut client, |_| {}).await.unwrap().is_ok(), "{forged}");
+        // Put right again for the next one.
+        let repair = format!(
+            "UPDATE ledger.reversal SET reversed_by = m.journal_id FROM ledger.journal m
+              WHERE m.code = 'J26' AND m.reverses = reversal.journal_id;
+             DELETE FROM ledger.receipt WHERE journal_id > 'f0000000-0000-7000-8000-000000000000' AND book_id = {}",
+            book.0
+        );
+        client.batch_execute(&repair).await.unwrap();
+        assert!(verify::verify(&mut client, |_| {}).await.unwrap().is_ok());
+    }
 }

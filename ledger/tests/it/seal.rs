@@ -101,6 +101,14 @@ async fn settled(client: &Client) {
     }
 }
 
+/// Seals what has been posted, with keys of its own, for tests that need it sealed and no more.
+pub(crate) async fn seal_all(db: &Database) {
+    let folder = Folder::new();
+    settled(&db.connect().await).await;
+    let round = folder.sealer().round(&mut db.connect().await).await.unwrap();
+    assert!(!round.more && round.unexported.is_empty(), "{round:?}");
+}
+
 /// Where the keys and heads of a test are.
 struct Folder(PathBuf);
 

@@ -14,12 +14,11 @@ use super::super::{database, print};
 #[command(after_long_help = "Examples:
   counterfoil ledger partitions
   counterfoil ledger partitions --ahead 12
-  counterfoil ledger partitions --detach 2016-01 --accept-incomplete-reports --database-url postgresql://migrator@db1/counterfoil
+  counterfoil ledger partitions --detach 2016-01 --database-url postgresql://migrator@db1/counterfoil
 
 Retention, after a backup and `ledger verify`:
-  counterfoil ledger partitions --detach 2016-01 --accept-incomplete-reports
-      its sums are carried forward in the same commit: counters, exports and the seal know them; balances and trial
-      balances as of a date, and the rules of verify for reversals, manual journals and receipts, do not yet
+  counterfoil ledger partitions --detach 2016-01     its sums are carried forward in the same commit: proofs, exports and
+                                                     reports as of later times count them; what needs its journals says so
   pg_dump --table ledger.journal_2016_01 ...         the archive; keep it as long as the law says
   DROP TABLE ledger.journal_2016_01                  by hand, as the owner; no command does it")]
 pub(super) struct Args {
@@ -30,13 +29,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "MONTHS")]
     ahead: Option<i32>,
 
-    /// Take this month, the oldest one, out of the journal and carry its sums forward; needs the owner
-    #[arg(long, value_name = "YYYY-MM", value_parser = month, requires = "accept_incomplete_reports")]
+    /// Take this month, the oldest one, out of the journal and carry its sums forward; needs the owner. Refused while
+    /// journals of it are not sealed or holds of it are open
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
     detach: Option<Date>,
-
-    /// Needed to detach: reports as of a date and three rules of verify do not count detached months yet
-    #[arg(long)]
-    accept_incomplete_reports: bool,
 
     /// For programs
     #[arg(long)]
