@@ -108,10 +108,34 @@ pub struct Seal {
     pub heads: PathBuf,
     /// A second one; empty for none.
     pub heads_copy: PathBuf,
+    /// URLs that get every head, divided by blanks.
+    pub push_urls: String,
+    /// PUT or POST.
+    pub push_method: String,
+    /// File with a bearer token for them; empty for none.
+    pub push_token_file: PathBuf,
+    /// PEM file of the authorities of their certificates.
+    pub push_authorities: PathBuf,
     /// Milliseconds between rounds.
     pub every_ms: u64,
     /// Journals in a page at most.
     pub page_journals: u32,
+}
+
+impl Seal {
+    /// Who gets the heads besides the directories. The settings have been checked.
+    pub fn push(&self) -> crate::seal::push::Config {
+        let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        crate::seal::push::Config {
+            urls: self.push_urls.split_whitespace().map(str::to_owned).collect(),
+            method: match self.push_method.as_str() {
+                "POST" => hyper::Method::POST,
+                _ => hyper::Method::PUT,
+            },
+            token_file: file(&self.push_token_file),
+            authorities: file(&self.push_authorities),
+        }
+    }
 }
 
 /// Payers' browsers.
@@ -290,6 +314,12 @@ impl Settings {
         }
         if self.seal.heads == self.seal.heads_copy {
             return Err(wrong("seal.heads_copy", "must be another directory than seal.heads"));
+        }
+        if let Err(error) = crate::seal::push::parse_urls(&self.seal.push_urls) {
+            return Err(wrong("seal.push_urls", &error));
+        }
+        if !["PUT", "POST"].contains(&self.seal.push_method.as_str()) {
+            return Err(wrong("seal.push_method", "must be PUT or POST"));
         }
         self.check_acquirers()?;
         if let Some(base) = self.payers.base_url()
@@ -607,6 +637,12 @@ mod tests {
                 &[],
                 "audit.url",
             ),
+            (
+                set("[seal]\npush_urls = \"http://keeper.example/\""),
+                &[],
+                "seal.push_urls",
+            ),
+            (set("[seal]\npush_method = \"GET\""), &[], "seal.push_method"),
             (set("[log]\nfilter = \"gateway=shout\""), &[], "log.filter"),
             (set(""), &[("COUNTERFOIL__API__ADRESS", "1.2.3.4:1")], "adress"),
             (set(""), &[("COUNTERFOIL__DATABASE__WRITERS", "0")], "database.writers"),

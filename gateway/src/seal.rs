@@ -4,6 +4,8 @@
 //! skipped: what was not sealed waits. The service goes on without its seal, since payments must not stop for it; the metrics
 //! say how long that has been.
 
+pub mod push;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ pub struct Config {
     pub make_keys: bool,
     /// directories that get the signed heads
     pub heads: Vec<PathBuf>,
+    /// who else gets them
+    pub push: push::Config,
     /// between rounds
     pub every: Duration,
     /// journals in a page at most
@@ -37,6 +41,7 @@ pub struct Sealing {
     journals: IntGauge,
     last_round: IntGauge,
     failures: IntCounter,
+    push: push::Push,
 }
 
 impl Config {
@@ -84,6 +89,7 @@ impl Sealing {
     fn of(config: &Config, sealer: Sealer, series: &str, sealed: &str) -> anyhow::Result<Self> {
         Ok(Self {
             sealer,
+            push: push::Push::new(&config.push, series).context("targets of the seal's heads")?,
             every: config.every,
             journals: IntGauge::new(sealed, "Rows under the newest head of the seal")?,
             last_round: IntGauge::new(
@@ -105,12 +111,13 @@ impl Sealing {
         metrics.register(Box::new(self.journals.clone()))?;
         metrics.register(Box::new(self.last_round.clone()))?;
         metrics.register(Box::new(self.failures.clone()))?;
-        Ok(())
+        self.push.register(metrics)
     }
 
     /// Seals until told to stop.
     pub async fn run(mut self, database: Pool, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
+        let _pushing = self.push.start();
         loop {
             let rest = self.round(&database).await;
             tokio::select! {
@@ -135,6 +142,7 @@ impl Sealing {
                 self.last_round.set(Timestamp::now().as_second());
                 if let Some(head) = &round.head {
                     self.journals.set(head.journals);
+                    self.push.offer(head);
                 }
                 for (dir, error) in &round.unexported {
                     self.failures.inc();

@@ -255,6 +255,7 @@ impl World {
                 keys: dir.join("seal.keys"),
                 make_keys: true,
                 heads: vec![dir.clone()],
+                push: gateway::seal::push::Config::default(),
                 every: Duration::from_secs(1),
                 page_journals: 4096,
             },

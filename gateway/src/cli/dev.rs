@@ -219,6 +219,7 @@ fn seal_config(folder: &Folder) -> Result<seal::Config> {
         keys: folder.path("seal.keys"),
         make_keys: true,
         heads: vec![heads],
+        push: seal::push::Config::default(),
         every: Duration::from_secs(1),
         page_journals: 4096,
     })

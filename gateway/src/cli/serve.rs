@@ -74,6 +74,7 @@ fn seal_config(settings: &config::Seal) -> seal::Config {
         keys: settings.keys.clone(),
         make_keys: false,
         heads,
+        push: settings.push(),
         every: Duration::from_millis(settings.every_ms),
         page_journals: settings.page_journals,
     }

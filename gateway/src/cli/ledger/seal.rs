@@ -145,7 +145,8 @@ pub(super) async fn seal(args: Seal) -> Result<()> {
             true => vec![dev("heads")],
             false => args.heads.clone(),
         },
-        every: Duration::ZERO, // once
+        push: seal::push::Config::default(), // the service's
+        every: Duration::ZERO,               // once
         page_journals: 4096,
     };
     let mut sealer = config.sealer()?;
