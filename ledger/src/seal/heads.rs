@@ -88,7 +88,8 @@ pub fn read(path: &Path) -> io::Result<Vec<Head>> {
     parse(&fs::read_to_string(path)?)
 }
 
-fn parse(text: &str) -> io::Result<Vec<Head>> {
+/// The same from text.
+pub fn parse(text: &str) -> io::Result<Vec<Head>> {
     let whole = |line: &&str| line.ends_with('}');
     text.lines()
         .filter(whole)

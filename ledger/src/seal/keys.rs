@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -58,7 +59,7 @@ impl Keys {
         }
         let mut text = Zeroizing::new(String::with_capacity(4096));
         file.read_to_string(&mut text)?;
-        Keys::parse(&text)
+        text.parse()
     }
 
     /// Reads the file, or makes it with a fresh random key `k1` when there is none: for development. In production a
@@ -91,7 +92,22 @@ impl Keys {
         Keys(self.0.iter().map(derived).collect())
     }
 
-    fn parse(text: &str) -> Result<Keys, KeysError> {
+    /// The key that signs now.
+    pub(super) fn signing(&self) -> &Key {
+        self.0.last().expect("parsing refuses a file without a key")
+    }
+
+    /// The key of this id.
+    pub(super) fn by_id(&self, id: &str) -> Option<&Key> {
+        self.0.iter().find(|k| k.id == id)
+    }
+}
+
+impl FromStr for Keys {
+    type Err = KeysError;
+
+    /// The text of a key file.
+    fn from_str(text: &str) -> Result<Keys, KeysError> {
         let mut keys: Vec<Key> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let malformed = |what| KeysError::Malformed { line: index + 1, what };
@@ -118,16 +134,6 @@ impl Keys {
             true => Err(KeysError::Empty),
             false => Ok(Keys(keys)),
         }
-    }
-
-    /// The key that signs now.
-    pub(super) fn signing(&self) -> &Key {
-        self.0.last().expect("parse refuses a file without a key")
-    }
-
-    /// The key of this id.
-    pub(super) fn by_id(&self, id: &str) -> Option<&Key> {
-        self.0.iter().find(|k| k.id == id)
     }
 }
 
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn the_last_key_signs_and_all_check() {
         let text = format!("# c\nkey a {}\n\nkey b {}\n", "01".repeat(32), "02".repeat(32));
-        let keys = Keys::parse(&text).unwrap();
+        let keys: Keys = text.parse().unwrap();
         assert_eq!(keys.signing().id, "b");
         let mac = keys.by_id("a").unwrap().mac(b"x");
         assert!(keys.by_id("a").unwrap().is_mac(b"x", &mac) && !keys.by_id("b").unwrap().is_mac(b"x", &mac));
@@ -180,7 +186,7 @@ mod tests {
             (format!("{text}key a {}", "03".repeat(32)), "line 5: a second key"),
             ("hello".to_owned(), "expected"),
         ] {
-            let message = Keys::parse(&wrong).unwrap_err().to_string();
+            let message = wrong.parse::<Keys>().unwrap_err().to_string();
             assert!(message.contains(why), "{message}");
         }
     }
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn the_mac_is_hmac_sha_256() {
         // Computed with Python's hmac.
-        let keys = Keys::parse(&format!("key a {}", "0b".repeat(32))).unwrap();
+        let keys: Keys = format!("key a {}", "0b".repeat(32)).parse().unwrap();
         assert_eq!(
             hex::encode(keys.signing().mac(b"Hi There")),
             "198a607eb44bfbc69903a0f1cf2bbdc5ba0aa3f3d9ae3c1c7a3b1696a0b68cf7"
