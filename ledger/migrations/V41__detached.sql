@@ -51,6 +51,7 @@ END
 $$;
 
 -- As before (V30), and refused while a journal of the month is not sealed: what nobody has signed for cannot be excused later.
+-- From then on no journal is posted with an id of that month.
 CREATE OR REPLACE FUNCTION ledger.detach(p_month date)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -95,6 +96,9 @@ BEGIN
         FROM ledger.%I j CROSS JOIN LATERAL unnest(j.account, j.kind, j.amount) AS l(account, kind, amount)
         GROUP BY 1, 2$q$, name) USING month;
     EXECUTE format('ALTER TABLE ledger.journal DETACH PARTITION ledger.%I', name);
+    -- Nothing comes after: an id of a detached month would fall into the rest, where nobody could tell it from a sealed one.
+    ALTER TABLE ledger.journal_rest DROP CONSTRAINT IF EXISTS journal_not_detached;
+    EXECUTE format('ALTER TABLE ledger.journal_rest ADD CONSTRAINT journal_not_detached CHECK (journal_id >= %L)', below);
     RETURN journals;
 END
 $$;

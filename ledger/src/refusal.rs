@@ -227,6 +227,7 @@ impl Refusal {
                 "account_no_overdraft" => Refusal::Overdraft(String::new()),
                 "account_counters" => Refusal::CounterOverflow,
                 "journal_well_formed"
+                | "journal_not_detached"
                 | "journal_idem_key_digest"
                 | "journal_memo_small"
                 | "receipt_key_digest"

@@ -73,8 +73,11 @@ pub async fn verify_series(
         .start()
         .await?;
     tx.batch_execute(SETTINGS).await?;
-    let horizon = tx.query_typed_one(&series.sql(HORIZON), &[]).await?.try_get(0)?;
+    let horizon: Option<Uuid> = tx.query_typed_one(&series.sql(HORIZON), &[]).await?.try_get(0)?;
     let mut proof = Proof::new(series, options, horizon);
+    if let Some(horizon) = horizon {
+        proof.horizon_is_one(&tx, horizon).await?;
+    }
     let portal = chain::pages(&tx, series, 1).await?;
     loop {
         let pages = chain::next(&tx, &portal).await?;
@@ -143,6 +146,21 @@ impl<'a> Proof<'a> {
     fn is_good(&self) -> bool {
         let checks = [&self.pages, &self.journals, &self.keys, &self.macs, &self.exported];
         checks.iter().all(|c| c.wrong == 0)
+    }
+
+    /// A month leaves as a whole, the oldest first: where rows below the horizon are left, somebody has moved it, and it excuses
+    /// nothing.
+    async fn horizon_is_one(&mut self, tx: &Transaction<'_>, horizon: Uuid) -> Result<(), tokio_postgres::Error> {
+        let below = tx
+            .query_typed_opt(&self.series.sql(BELOW), &[(&horizon, Type::UUID)])
+            .await?;
+        if let Some(row) = below {
+            let first: String = row.try_get(0)?;
+            self.horizon = None;
+            self.detached.wrong += 1;
+            self.detached.first_wrong = Some(format!("{first} is still there: it was not detached with its month"));
+        }
+        Ok(())
     }
 
     async fn page(&mut self, tx: &Transaction<'_>, stored: Stored) -> Result<(), tokio_postgres::Error> {
@@ -337,7 +355,7 @@ impl<'a> Proof<'a> {
             checks.push(self.exported);
         }
         checks.push(self.unsealed);
-        if self.detached.rows > 0 {
+        if self.detached.rows > 0 || self.detached.wrong > 0 {
             checks.push(self.detached);
         }
         Report { checks }
@@ -380,6 +398,9 @@ const BETWEEN: &str = "
     LIMIT $7";
 
 const HORIZON: &str = "SELECT {horizon}";
+
+const BELOW: &str = "
+    SELECT 'book ' || j.book_id || ' {noun} ' || j.{id} FROM {rows} j WHERE j.{id} < $1 LIMIT 1";
 
 const ROLL: &str = "SELECT roll FROM {pages} WHERE page = $1";
 

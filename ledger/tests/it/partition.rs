@@ -324,6 +324,14 @@ async fn reports_and_rules_count_what_detached_months_carried() {
     // All its journals are dated at midnight, so noon of that day is answered already.
     assert!(balance::as_of(&client, book, within).await.is_ok());
 
+    // Nothing is posted into it any more.
+    let late = post(
+        &client,
+        &[&sale(OLD.saturating_add(jiff::Span::new().days(2)), book, 5)],
+    )
+    .await;
+    assert!(matches!(late, Err(PostError::Refused(Refusal::Malformed))), "{late:?}");
+
     // The rules still bite above the horizon: the reversal of today and the receipts.
     let attack = "ALTER TABLE ledger.reversal DISABLE TRIGGER ALL; ALTER TABLE ledger.receipt DISABLE TRIGGER ALL;";
     client.batch_execute(attack).await.unwrap();

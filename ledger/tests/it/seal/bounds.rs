@@ -72,6 +72,113 @@ async fn the_serving_role_can_add_to_the_chain_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_database_takes_no_page_that_does_not_continue_the_chain() {
+    let sealed = Sealed::new().await;
+    let client = sealed.db.connect_as("gateway_app").await;
+    let good = [
+        "page + 1",
+        "journals",
+        "total + journals",
+        "last_xid",
+        "last_book",
+        "'ffffffff-ffff-7fff-bfff-ffffffffffff'",
+        "root",
+        "roll_digest",
+        "hash",
+        "sealed_at",
+        "hash",
+        "head",
+        "key_id",
+        "key_check",
+        "mac",
+        "roll",
+    ];
+    let call = |arguments: &[&str]| {
+        let arguments = arguments.join(", ");
+        format!("SELECT ledger.seal_page({arguments}) FROM ledger.seal ORDER BY page DESC LIMIT 1")
+    };
+    for (at, wrong) in [
+        (0, "page + 2"),
+        (0, "page"),
+        (0, "NULL"),
+        (2, "total"),
+        (2, "NULL"),
+        (3, "last_xid - 1"),
+        (3, "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"),
+        (5, "last_journal"),
+        (8, "previous"),
+        (8, "NULL"),
+    ] {
+        let mut arguments = good;
+        arguments[at] = wrong;
+        let error = client.batch_execute(&call(&arguments)).await.expect_err(wrong);
+        assert_eq!(error.code().unwrap().code(), "LG008", "argument {at}: {wrong}");
+    }
+    // The same without a fault is taken, so that each of the above is refused for its own.
+    client.batch_execute(&call(&good)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sealer_at_work_notices_that_what_it_knows_is_gone_or_another() {
+    for attack in [
+        "DELETE FROM ledger.seal WHERE page = 3",
+        "DELETE FROM ledger.seal",
+        "UPDATE ledger.seal SET hash = sha256('x') WHERE page = 3",
+    ] {
+        let mut sealed = Sealed::new().await;
+        // No head is kept anywhere: it has nothing but its memory.
+        let mut sealer = Sealer::new(sealed.folder.keys(), Vec::new(), 4);
+        sealer.round(&mut sealed.db.connect().await).await.unwrap();
+        sealed.attack(attack).await;
+        sealed.post(1).await;
+        settled(&sealed.client).await;
+        let refusal = sealer.round(&mut sealed.db.connect().await).await;
+        assert!(
+            matches!(&refusal, Err(SealError::Broken(what)) if what.contains("not what it was")),
+            "{attack}: {refusal:?}"
+        );
+        let pages: i64 = sealed
+            .client
+            .query_one("SELECT count(*) FROM ledger.seal", &[])
+            .await
+            .unwrap()
+            .get(0);
+        assert!(pages <= 3, "nothing was sealed on top");
+    }
+}
+
+/// Who deletes a journal and lets the sums look as if its month had been detached.
+#[tokio::test]
+async fn a_forged_horizon_excuses_nothing() {
+    let sealed = Sealed::new().await;
+    let victim = sealed.journals[4];
+    sealed
+        .attack(&format!(
+            "ALTER TABLE ledger.carried DISABLE TRIGGER ALL;
+             INSERT INTO ledger.carried (book_id, account, month, debits_pending, debits_posted, credits_pending, credits_posted)
+             SELECT j.book_id, l.account, date_trunc('month', now())::date, 0, coalesce(sum(l.amount) FILTER (WHERE l.kind = 'D'), 0), 0,
+                    coalesce(sum(l.amount) FILTER (WHERE l.kind = 'C'), 0)
+             FROM ledger.journal j CROSS JOIN LATERAL unnest(j.account, j.kind::text[], j.amount) AS l(account, kind, amount)
+             WHERE j.journal_id = '{victim}' GROUP BY 1, 2"
+        ))
+        .await;
+    sealed
+        .attack(&format!("DELETE FROM ledger.journal WHERE journal_id = '{victim}'"))
+        .await;
+    let found = wrong(&sealed.verify().await);
+    assert!(
+        found
+            .iter()
+            .any(|f| f.0 == JOURNALS && f.2.contains(&format!("{victim} was deleted"))),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|f| f.2.contains("was not detached with its month")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
 async fn books_from_a_server_that_counted_further_are_refused() {
     let sealed = Sealed::new().await;
     // As after a logical restore into a new server: the same rows, their transactions far ahead of its counter.
