@@ -75,15 +75,17 @@ struct Target {
 /// Says which one is not https, or http to this machine.
 pub fn parse_urls(list: &str) -> Result<Vec<String>, String> {
     list.split_whitespace()
-        .map(|text| match url::Url::parse(&text.replace("{pages}", "1").replace("{series}", "books")) {
-            Ok(url) if url.scheme() == "https" && url.host().is_some() => Ok(text.to_owned()),
-            Ok(url) if url.scheme() == "http" && is_loopback(&url) => Ok(text.to_owned()),
-            Ok(url) => Err(format!(
-                "{}: must be https, or http to a loopback address",
-                url.host_str().unwrap_or_default()
-            )),
-            Err(error) => Err(format!("not a URL: {error}")),
-        })
+        .map(
+            |text| match url::Url::parse(&text.replace("{pages}", "1").replace("{series}", "books")) {
+                Ok(url) if url.scheme() == "https" && url.host().is_some() => Ok(text.to_owned()),
+                Ok(url) if url.scheme() == "http" && is_loopback(&url) => Ok(text.to_owned()),
+                Ok(url) => Err(format!(
+                    "{}: must be https, or http to a loopback address",
+                    url.host_str().unwrap_or_default()
+                )),
+                Err(error) => Err(format!("not a URL: {error}")),
+            },
+        )
         .collect()
 }
 
@@ -103,8 +105,15 @@ impl Push {
         }
         let mut urls = parse_urls(&config.urls.join(" ")).map_err(anyhow::Error::msg)?;
         urls.retain(|url| series.is_empty() || url.contains("{series}"));
-        let name = if series.is_empty() { "books" } else { series.trim_end_matches('_') };
-        let urls = urls.into_iter().map(|url| url.replace("{series}", name)).collect::<Vec<_>>();
+        let name = if series.is_empty() {
+            "books"
+        } else {
+            series.trim_end_matches('_')
+        };
+        let urls = urls
+            .into_iter()
+            .map(|url| url.replace("{series}", name))
+            .collect::<Vec<_>>();
         let roots = egress::roots_or_none(config.authorities.as_deref().filter(|_| !urls.is_empty()))
             .map_err(anyhow::Error::msg)?;
         let http = egress::connector(HttpConnector::new(), CONNECT_TIMEOUT, &roots, true);
@@ -328,11 +337,14 @@ mod tests {
         let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = reserved.local_addr().unwrap();
         drop(reserved);
-        let push = Push::new(&Config {
-            urls: vec![format!("http://{address}/heads/{{pages}}.json")],
-            token_file: Some(token),
-            ..Config::default()
-        }, "")
+        let push = Push::new(
+            &Config {
+                urls: vec![format!("http://{address}/heads/{{pages}}.json")],
+                token_file: Some(token),
+                ..Config::default()
+            },
+            "",
+        )
         .unwrap();
         let name = address.to_string();
         let failures = || push.failures.with_label_values(&[&name]).get();
@@ -376,11 +388,24 @@ mod tests {
         assert!(Push::new(&method, "").is_err());
         // Another history never overwrites the head of the books.
         let both = Config {
-            urls: vec!["http://127.0.0.1:9/head.json".into(), "http://127.0.0.1:9/{series}/head.json".into()],
+            urls: vec![
+                "http://127.0.0.1:9/head.json".into(),
+                "http://127.0.0.1:9/{series}/head.json".into(),
+            ],
             ..Config::default()
         };
-        let urls = |series| Push::new(&both, series).unwrap().targets.into_iter().map(|t| t.url).collect::<Vec<_>>();
-        assert_eq!(urls(""), ["http://127.0.0.1:9/head.json", "http://127.0.0.1:9/books/head.json"]);
+        let urls = |series| {
+            Push::new(&both, series)
+                .unwrap()
+                .targets
+                .into_iter()
+                .map(|t| t.url)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            urls(""),
+            ["http://127.0.0.1:9/head.json", "http://127.0.0.1:9/books/head.json"]
+        );
         assert_eq!(urls("audit_"), ["http://127.0.0.1:9/audit/head.json"]);
     }
 }
