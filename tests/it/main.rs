@@ -12,6 +12,7 @@ mod books_faults;
 mod citus;
 mod crashes;
 mod database_tls;
+mod failures_page;
 mod finance;
 mod fuzzed;
 mod gate;

@@ -30,7 +30,7 @@ fn every_test_named_on_the_security_page_exists() {
 }
 
 /// Names of functions that follow a test attribute, everywhere.
-fn tests_of_the_workspace() -> HashSet<String> {
+pub(crate) fn tests_of_the_workspace() -> HashSet<String> {
     let mut found = HashSet::new();
     for file in sources(workspace()) {
         let text = std::fs::read_to_string(&file).unwrap_or_default();

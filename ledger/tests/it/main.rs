@@ -1,6 +1,7 @@
 //! The ledger against a real PostgreSQL, fsync on: one server per test binary, one database per test.
 
 mod attack;
+mod failures;
 mod group;
 mod hold;
 mod manual;

@@ -283,3 +283,69 @@ async fn a_detached_month_excuses_its_own_journals_alone() {
         "{found:?}"
     );
 }
+
+/// The leaf is made of what the database stores, not of how a session shows it.
+#[tokio::test]
+async fn any_text_and_any_date_is_sealed_as_it_is_stored_whatever_a_session_shows() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    let book = book(&client, "acct_1").await;
+    let mut journals = Vec::new();
+    for (n, reference) in [
+        "na\u{ef}ve \u{3c0} \u{1f4b6}",
+        "nai\u{308}ve",
+        "\u{202e}txt",
+        "a|b\n{c},\"d\"",
+        "",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let second = [-86_400 * 365 * 100, 0, 1_709_164_800, 1_711_846_800, 4_102_444_799][n];
+        let at = jiff::Timestamp::new(second, 999_999_000).unwrap();
+        let memo = serde_json::json!({ "note": reference, "nested": [null, true, { "k\u{e9}": 1 }] });
+        let draft = ledger::journal::Draft::new(book, ledger::JournalCode::J03, at)
+            .reference(reference)
+            .memo(memo);
+        journals.push(
+            draft
+                .debit(crate::receivable(), 10)
+                .credit(crate::pending(), 10)
+                .balance()
+                .unwrap(),
+        );
+    }
+    post(&client, &journals.iter().collect::<Vec<_>>()).await.unwrap();
+    let sealed = Sealed {
+        client: db.connect().await,
+        db,
+        book,
+        folder: Folder::new(),
+        journals: Vec::new(),
+    };
+    sealed.seal().await;
+    let database: String = sealed
+        .client
+        .query_one("SELECT current_database()::text", &[])
+        .await
+        .unwrap()
+        .get(0);
+    for setting in [
+        "DateStyle = 'German, DMY'",
+        "TimeZone = 'Asia/Kathmandu'",
+        "bytea_output = 'escape'",
+        "IntervalStyle = 'iso_8601'",
+    ] {
+        sealed
+            .client
+            .batch_execute(&format!("ALTER DATABASE {database} SET {setting}"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(wrong(&sealed.verify().await), []);
+    // And two spellings of one word are two texts.
+    sealed
+        .attack("UPDATE ledger.journal SET reference = normalize(reference, NFC) WHERE reference = 'nai\u{308}ve'")
+        .await;
+    assert_eq!(wrong(&sealed.verify().await).len(), 1);
+}
