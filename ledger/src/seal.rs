@@ -79,11 +79,11 @@ pub struct Round {
 }
 
 impl Round {
-    /// How long to rest before the next round: `every`, or not that long when there is more to seal; but always five times
-    /// what this one took, so that under full load sealing takes a sixth of one core from the payments and no more. What
+    /// How long to rest before the next round: `every`, or not that long when there is more to seal; but always nine times
+    /// what this one took, so that under full load sealing takes a tenth of one core from the payments and no more. What
     /// is left waits for a quieter time.
     pub fn rest(&self, every: Duration) -> Duration {
-        let least = self.took.saturating_mul(5);
+        let least = self.took.saturating_mul(9);
         if self.more { least } else { least.max(every) }
     }
 }

@@ -59,6 +59,10 @@ pub struct Args {
     /// SQL files of pgledger, in the order to load (its two ULID functions first); adds the way `peer`
     #[arg(long, value_delimiter = ',', value_name = "FILE")]
     peer_sql: Vec<PathBuf>,
+    /// Instead of the table: what sealing costs, in so many pairs of slices of --seconds, with and without it in turn, by the
+    /// largest number of callers
+    #[arg(long, default_value_t = 0, value_name = "PAIRS")]
+    sealing_pairs: usize,
     /// Write all figures here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -141,6 +145,12 @@ async fn measure(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Resu
         ways.push(Way::Peer);
     }
     let merchants = Arc::new(merchants);
+    if args.sealing_pairs > 0 {
+        let callers = args.callers.iter().copied().max().unwrap_or(256);
+        let slice = Duration::from_secs(args.seconds);
+        sealing::pairs(admin, scratch, &merchants, callers, args.sealing_pairs, slice).await?;
+        return Ok(Vec::new());
+    }
     let mut runs: BTreeMap<(Load, usize, usize), Vec<Figures>> = BTreeMap::new();
     // Repeats outermost: a slow minute of the machine falls on all ways alike.
     for repeat in 0..args.repeats.max(1) {
