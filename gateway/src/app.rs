@@ -116,6 +116,8 @@ pub struct App {
     pub history: crate::risk::history::Metrics,
     /// acquirers
     pub connectors: Registry,
+    /// which of them a payment goes to
+    pub routing: crate::routing::Router,
     /// time
     pub clock: Clock,
     /// from [`Settings`]
@@ -155,6 +157,7 @@ impl App {
             policies: parts.policies,
             history: crate::risk::history::Metrics::default(),
             connectors: parts.connectors,
+            routing: crate::routing::Router::default(),
             clock: parts.clock,
             sweep_after: parts.settings.sweep_after,
             settlement_delay: parts.settings.settlement_delay,
@@ -179,13 +182,6 @@ impl App {
         self.connectors
             .get(name)
             .ok_or_else(|| ApiError::internal(format!("no connector {name} is configured")))
-    }
-
-    /// The connector for new payments.
-    pub fn primary_connector(&self) -> Result<Arc<dyn Connector>, ApiError> {
-        self.connectors
-            .primary()
-            .ok_or_else(|| ApiError::internal("no connector is configured"))
     }
 
     /// The merchant that owns this book.

@@ -29,6 +29,7 @@ pub mod id;
 pub mod limit;
 pub mod payment;
 pub mod risk;
+pub mod routing;
 pub mod seal;
 pub mod security;
 pub mod service;

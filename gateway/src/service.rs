@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{account, api, auth, callback, egress, payment, risk, seal, wire};
+use crate::{account, api, auth, callback, egress, payment, risk, routing, seal, wire};
 use anyhow::Context;
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -178,11 +178,15 @@ impl Service {
             access: config.access,
             risk: config.risk,
         });
+        if let Err(error) = app.routing.reload(&app.reads, &app.connectors).await {
+            // Payments go by the order of the settings until the rules can be read.
+            tracing::error!(%error, "the routing rules cannot be followed");
+        }
         let (stop, stopped) = watch::channel(false);
         let rebuilt = Arc::new(AtomicBool::new(false));
         let mut service = Self {
             api: api::router(app.clone()),
-            ops: Router::new(),
+            ops: operations(app.clone()),
             ready: ready(app.clone(), rebuilt.clone()),
             metrics: prometheus::Registry::new(),
             app,
@@ -195,6 +199,9 @@ impl Service {
         service
             .metrics
             .register(Box::new(service.app.security.metric.clone()))?;
+        for metric in service.app.routing.health.metrics() {
+            service.metrics.register(metric)?;
+        }
         for sealing in &sealings {
             sealing.register(&service.metrics)?;
         }
@@ -219,6 +226,9 @@ impl Service {
         service
             .work
             .push(tokio::spawn(sweep(service.app.clone(), stopped.clone())));
+        service
+            .work
+            .push(tokio::spawn(follow_rules(service.app.clone(), stopped.clone())));
         service
             .work
             .push(tokio::spawn(months(service.app.clone(), stopped.clone())));
@@ -336,6 +346,27 @@ async fn sweep(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+/// New routing rules are followed by every process, wherever they were made.
+async fn follow_rules(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(routing::RELOAD_EVERY) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        if let Err(error) = app.routing.reload(&app.reads, &app.connectors).await {
+            tracing::error!(%error, "new routing rules cannot be followed; the old ones stay");
+        }
+    }
+}
+
+/// What operators may look at beside health and metrics.
+fn operations(app: Arc<App>) -> Router {
+    Router::new().route(
+        "/connectors",
+        axum::routing::get(async move || axum::Json(app.routing.health.states(app.connectors.names()))),
+    )
 }
 
 /// Keeps the months of the journal made ahead. Once a day is thirty times more often than it is needed.

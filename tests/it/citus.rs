@@ -27,6 +27,7 @@ const LOCAL: &[&str] = &[
     "gateway.iso8583_message",
     "gateway.console_user",
     "gateway.nonce",
+    "gateway.routing",
     "gateway.security_event",
     "ledger.seal",
     "public.gateway_schema_history",

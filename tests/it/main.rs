@@ -27,6 +27,7 @@ mod receiver;
 mod reference;
 mod risk;
 mod roles;
+mod routing;
 mod sdk;
 mod seal;
 mod secrets;

@@ -11,6 +11,7 @@ mod ledger;
 mod log;
 mod migrate;
 mod print;
+mod routing;
 mod serve;
 mod serving;
 mod shutdown;
@@ -46,6 +47,8 @@ enum Command {
     Vault(vault::Args),
     /// Read the audit log, and prove it
     Audit(audit::Args),
+    /// Say which acquirer payments go to
+    Routing(routing::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
     Simulator(simulator::Args),
 }
@@ -95,6 +98,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Ledger(args) => ledger::run(args).await,
         Command::Vault(args) => vault::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Routing(args) => routing::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
     }
 }
@@ -111,6 +115,7 @@ impl Command {
             Command::Ledger(args) => args.deed(),
             Command::Vault(args) => args.deed(),
             Command::Audit(args) => args.deed(),
+            Command::Routing(args) => args.deed(),
         }
     }
 }
@@ -147,6 +152,8 @@ mod tests {
         ("ledger journal list", "proposals, which are in the log already"),
         ("vault status", "names and numbers of keys"),
         ("audit verify", "counts, and what is wrong"),
+        ("routing check", "a file, and no database"),
+        ("routing show", "rules, which every charge tells"),
     ];
 
     /// One call of each of the others.
@@ -169,6 +176,7 @@ mod tests {
         "ledger export --format csv",
         "ledger partitions --ahead 3",
         "vault rotate kek",
+        "routing apply routing.toml",
         "vault retire k1",
         "vault shred pm_1 --yes",
         "audit export",

@@ -2,7 +2,7 @@
 //!
 //! It must never open one that is not configured, nor start without any.
 
-use super::{Connector, iso8583, stripe};
+use super::{Connector, Method, iso8583, stripe};
 use crate::clock::Clock;
 use anyhow::Context as _;
 use deadpool_postgres::Pool;
@@ -43,7 +43,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry of these; the first takes new payments.
+    /// A registry of these, in the order of preference.
     pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Self {
         let mut registry = Self::default();
         for connector in connectors {
@@ -57,9 +57,15 @@ impl Registry {
         self.connectors.insert(connector.name(), connector);
     }
 
-    /// The connector for new payments.
-    pub fn primary(&self) -> Option<Arc<dyn Connector>> {
-        self.get(self.order.first()?)
+    /// The first that takes payments of this kind.
+    pub fn taking(&self, method: Method, currency: &str) -> Option<Arc<dyn Connector>> {
+        let mut all = self.order.iter().filter_map(|name| self.get(name));
+        all.find(|connector| connector.capabilities().takes(method, currency))
+    }
+
+    /// Their names, in the order of preference.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.order.iter().copied()
     }
 
     /// The connector of this name.

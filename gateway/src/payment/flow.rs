@@ -26,11 +26,12 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
-use crate::connector::{Authorize, Decline};
+use crate::connector::{Approval, Authorize, Connector, Decline, Failure, Method};
 use crate::risk::rows::History;
 use crate::{id, risk, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How often a step is tried again on a row that another request moved meanwhile.
 const RETRIES: usize = 20;
@@ -263,7 +264,16 @@ impl Attempt {
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
         let verdict = app.scorer.assess(&facts, &app.policies.of(payment.book_id));
         let mut risk = risk::stored(&verdict);
-        let connector = app.primary_connector()?;
+        let card = &instrument.method.card;
+        let routing = app.routing.decide(
+            &app.connectors,
+            payment,
+            Method::Card,
+            &card.brand,
+            &card.bin,
+            &call.merchant.id,
+        )?;
+        let connector = app.connector(&routing.candidates[0])?;
         if risk.decision == "challenge" && (context.off_session || !connector.capabilities().three_d_secure) {
             risk.decision = "review".into(); // there is nobody to challenge: a person decides
         }
@@ -284,7 +294,7 @@ impl Attempt {
             capture_wanted: state::capture_at_once(payment.capture_method, review),
             payment_method_id: instrument.method.id.clone(),
             customer_id: payment.customer_id.clone(),
-            connector: app.primary_connector()?.name().to_owned(),
+            connector: routing.candidates[0].clone(),
             acquirer_id: None,
             acquirer_reference: None,
             hold_id: None,
@@ -301,6 +311,7 @@ impl Attempt {
                 three_d_secure: None,
             }),
             operations: 0,
+            routing,
             request_key: call.key.as_ref().map(|k| k.key),
             swept: 0,
             check_at: Some(call.at + app.sweep_after),
@@ -338,7 +349,7 @@ impl Attempt {
             .await?;
         call.mark_claimed();
 
-        let request = Authorize {
+        let mut request = Authorize {
             reference: self.charge.id.clone(),
             amount: self.charge.amount,
             currency: self.charge.currency.clone(),
@@ -351,8 +362,48 @@ impl Attempt {
                 .then(|| self.instrument.method.details.agreed_by.clone())
                 .flatten(),
         };
-        let outcome = at_acquirer(connector.authorize(&request)).await;
+        let mut outcome = at_acquirer(connector.authorize(&request)).await;
+        app.routing.health.record(connector.name(), &outcome);
+        while let Some(next) = self.turn_to_next(call, &payment, &outcome).await? {
+            request.card = self.instrument.card_source(call, next.capabilities()).await?;
+            outcome = at_acquirer(next.authorize(&request)).await;
+            app.routing.health.record(next.name(), &outcome);
+        }
         settle_authorization(call, payment, self.charge, outcome, Asker::Caller).await
+    }
+
+    /// The acquirer that is asked after one that certainly did nothing, durable on the charge before it is: commit A again.
+    /// A charge that somebody else has moved meanwhile stays where it is.
+    async fn turn_to_next(
+        &mut self,
+        call: &Call,
+        payment: &Payment,
+        outcome: &Result<Approval, Failure>,
+    ) -> Result<Option<Arc<dyn Connector>>, ApiError> {
+        let app = &call.app;
+        let mut charge = self.charge.clone();
+        let Some(next) = app.routing.next(
+            &mut charge.routing,
+            &charge.connector,
+            outcome,
+            charge.amount,
+            &charge.currency,
+        ) else {
+            return Ok(None);
+        };
+        tracing::warn!(
+            charge = charge.id,
+            from = charge.connector,
+            to = next,
+            "another acquirer is asked"
+        );
+        charge.connector = next;
+        charge.check_at = Some(app.clock.now() + app.sweep_after);
+        let connector = app.connector(&charge.connector)?;
+        app.open_accounts(payment, &charge.connector).await?;
+        app.commit(Unit::new(call.book_id()).update(&mut charge)).await?;
+        self.charge = charge;
+        Ok(Some(connector))
     }
 
     /// The scorer says no: one commit, no call, and the caller gets a decline with its reasons on the charge.

@@ -198,6 +198,7 @@ pub struct Charge {
     pub context: RiskContext,
     pub authentication: Option<Authentication>,
     pub operations: i16,
+    pub routing: crate::routing::Decision,
     pub request_key: Option<Digest>,
     pub swept: i16,
     pub check_at: Option<Timestamp>,

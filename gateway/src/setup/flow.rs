@@ -9,7 +9,7 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Digest, Refused, Request, Unit};
-use crate::connector::{Action, Approval, Authorize, Challenge, Decline, Failure, Found, Inquiry, NextAction};
+use crate::connector::{Action, Approval, Authorize, Challenge, Decline, Failure, Found, Inquiry, Method, NextAction};
 use crate::payment::flow::{Asker, claim};
 use crate::payment::instrument::{Instrument, Source};
 use crate::payment::rows::PaymentMethod;
@@ -224,7 +224,10 @@ async fn attempt(
     let (amount, currency) = proof(call)?;
     setup.details.context = signals.of_card(setup.customer_id.as_deref(), instrument.cvc.is_some());
     setup.details.attempted_at = Some(call.at);
-    let connector = app.primary_connector()?;
+    let connector = app
+        .connectors
+        .taking(Method::Card, &currency)
+        .ok_or_else(|| ApiError::internal("no acquirer keeps cards in this currency"))?;
     setup.connector = Some(connector.name().to_owned());
     setup.request_key = call.key.as_ref().map(|k| k.key);
     setup.swept = 0;

@@ -102,6 +102,7 @@ pub fn charge(charge: &Charge, payment: &Payment) -> Value {
         "receipt_url": null,
         "refunded": charge.amount_captured > 0 && charge.amount_refunded == charge.amount_captured,
         "review": payment.review_id,
+        "routing": routing(charge),
         "shipping": payment.details.shipping,
         "source": null,
         "source_transfer": null,
@@ -110,6 +111,24 @@ pub fn charge(charge: &Charge, payment: &Payment) -> Value {
         "status": status,
         "transfer_data": null,
         "transfer_group": payment.details.transfer_group,
+    })
+}
+
+/// Which acquirer was asked, and why; ours.
+fn routing(charge: &Charge) -> Value {
+    let decision = &charge.routing;
+    let attempts: Vec<Value> = decision
+        .attempts
+        .iter()
+        .map(|tried| json!({"connector": tried.connector, "outcome": tried.outcome, "code": tried.code}))
+        .collect();
+    json!({
+        "connector": charge.connector,
+        "version": decision.version,
+        "rule": decision.rule,
+        "candidates": decision.candidates,
+        "attempts": attempts,
+        "expected_cost": decision.expected_cost,
     })
 }
 

@@ -175,20 +175,21 @@ enum Handled {
 
 /// Decides about a message; nothing when a fault swallows the answer.
 fn handle(simulator: &Simulator, request: Fields) -> Option<Handled> {
+    let amount: i64 = request.get(4).parse().unwrap_or_default();
+    let params = Params::parse(format!("amount={amount}").as_bytes());
+    let path = format!("/bank/{}", request.mti);
+    let fault = simulator.faults.for_request("BANK", &path, &params);
+    let action = fault.as_ref().map(|fault| fault.action);
+    if action == Some(Action::Reset) {
+        return Some(Handled::Cut);
+    }
     if request.mti == "0800" {
         let mut answer = request.answer("0810", &[7, 11, 70]);
         answer.set(39, "00");
         return Some(Handled::Answer(answer, 0));
     }
-    let amount: i64 = request.get(4).parse().unwrap_or_default();
-    let params = Params::parse(format!("amount={amount}").as_bytes());
-    let fault = simulator
-        .faults
-        .for_request("BANK", &format!("/bank/{}", request.mti), &params);
-    let action = fault.as_ref().map(|fault| fault.action);
     match action {
         Some(Action::TimeoutBefore) => return None,
-        Some(Action::Reset) => return Some(Handled::Cut),
         Some(Action::ErrorBefore | Action::RateLimit) => {
             let mut answer = request.answer(&request.answer_mti(), ECHOED);
             answer.set(39, "96");

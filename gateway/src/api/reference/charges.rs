@@ -82,6 +82,7 @@ pub(in crate::api) fn charge() -> Object {
             .field("receipt_url", nothing(), "")
             .field("refunded", boolean(), "All of it was given back.")
             .field("review", expandable("prv", "review").or_null(), "")
+            .field("routing", routing(), "Ours: which acquirer was asked, and why.")
             .field("shipping", open_object().or_null(), "")
             .field("source", nothing(), "")
             .field("source_transfer", nothing(), "")
@@ -101,6 +102,30 @@ fn billing_details() -> Schema {
             .field("name", text().or_null(), "")
             .field("phone", text().or_null(), "")
             .field("tax_id", text().or_null(), ""),
+    )
+}
+
+fn routing() -> Schema {
+    let tried = Fields::new()
+        .field("connector", text(), "")
+        .field("outcome", choice(&["not_sent", "declined"]), "")
+        .field("code", text().or_null(), "The soft decline.");
+    part(
+        Fields::new()
+            .field("connector", text(), "The acquirer that has the payment.")
+            .field("version", integer().or_null(), "Of the rules.")
+            .field(
+                "rule",
+                text().or_null(),
+                "The rule that decided; null: no rule, the first acquirer that can.",
+            )
+            .field("candidates", list(text()), "In the order in which they would be asked.")
+            .field(
+                "attempts",
+                list(part(tried)),
+                "Those that certainly did nothing, before.",
+            )
+            .field("expected_cost", minor_units().or_null(), "As the rules say."),
     )
 }
 
