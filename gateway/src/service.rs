@@ -215,6 +215,10 @@ impl Service {
         service
             .work
             .push(tokio::spawn(risk::history::run(app, position, file, until_stopped)));
+        service.work.push(tokio::spawn(risk::signals::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
         service.work.push(tokio::spawn(risk::appeals::run(
             service.app.clone(),
             until(stopped.clone()),

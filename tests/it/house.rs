@@ -134,6 +134,7 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
     ("terms", &["account_id", "book_id", "content", "created_at", "created_by", "id", "kind", "number", "override_reason"]),
     ("risk.block_appeal", &["book_id", "charge_id", "created_at", "due_at", "id", "payment_id", "requested_by", "statement"]),
     ("risk.rule", &["book_id", "created_at", "id"]),
+    ("risk.signal", &["book_id", "created_at", "day", "evidence", "id", "kind", "subject"]),
     ("risk.value_list", &["alias", "book_id", "created_at", "id", "item_type"]),
     ("risk.value_list_item", &["book_id", "created_at", "id", "list_id", "subject", "value"]),
     ("webhook_endpoint", &["book_id", "created_at", "id", "secret"]),

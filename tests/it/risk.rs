@@ -529,6 +529,60 @@ async fn whoever_is_blocked_can_ask_for_a_person_who_lets_them_through() {
     }
 }
 
+#[tokio::test]
+async fn a_spike_of_refunds_is_a_signal_with_its_numbers_once_a_day() {
+    let app = TestApp::shared().await;
+    let owner = app.told("/merchants/1/id");
+    // Four weeks of ten sales a day in a currency that no other test uses.
+    let database = app.sql().await;
+    let habits =
+        "INSERT INTO risk.merchant_day (book_id, day, currency, attempts, approved, amount, refunds, refund_amount)
+                  SELECT book_id, (now() AT TIME ZONE 'UTC')::date - n, 'nok', 10, 10, 100000, 0, 0
+                  FROM gateway.merchant, generate_series(2, 28) n WHERE id = $1";
+    database.execute(habits, &[&owner]).await.expect("habits");
+    let post =
+        async |path: &str, parameters: Value| app.post(path).account(&owner).params(parameters).send().await.ok();
+    for _ in 0..10 {
+        let sale = json!({"amount": 10_000, "currency": "nok", "confirm": true, "payment_method": "pm_card_visa"});
+        let paid = post("/v1/payment_intents", sale).await;
+        post("/v1/refunds", json!({"payment_intent": paid["id"]})).await;
+    }
+    let listed = async || {
+        let listed = app
+            .get("/v1/radar/signals")
+            .account(&owner)
+            .form("kind=refund_spike&limit=100")
+            .send()
+            .await
+            .ok();
+        let of = |signal: &&Value| signal["subject"] == "nok";
+        listed["data"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(of)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let signal = eventually("the signal", || async { listed().await.first().cloned() }).await;
+    let evidence = &signal["evidence"];
+    assert_eq!(evidence["last_24_hours"]["refunds"], 10, "{signal}");
+    assert_eq!(
+        (&evidence["base_days"], &evidence["base"]["amount"]),
+        (&json!(27), &json!(2_700_000)),
+        "{signal}"
+    );
+    let path = format!("/v1/radar/signals/{}", signal["id"].as_str().expect("an id"));
+    let empty = app.post(&format!("{path}/acknowledge")).account(&owner).send().await;
+    assert_eq!(empty.text("/error/param"), "note", "{empty}");
+    let seen = post(&format!("{path}/acknowledge"), json!({"note": "A recall."})).await;
+    assert_eq!(
+        (&seen["status"], &seen["note"]),
+        (&json!("acknowledged"), &json!("A recall."))
+    );
+    assert_eq!(listed().await.len(), 1, "once a day");
+}
+
 /// What the scorer was told about a charge, in order.
 async fn labels(app: &TestApp, charge: &str) -> Vec<String> {
     let sql = "SELECT fact || ' ' || source FROM risk.history WHERE id = $1 AND source IS NOT NULL ORDER BY at, source";

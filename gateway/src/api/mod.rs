@@ -31,6 +31,7 @@ mod radar_rules;
 mod refunds;
 mod returns;
 mod reviews;
+mod risk_signals;
 mod setup_intents;
 mod terms;
 mod value_lists;
@@ -172,6 +173,9 @@ routes! {
     GET    "/v1/radar/value_list_items"           RiskRead      => value_lists::index_items,
     GET    "/v1/radar/value_list_items/{id}"      RiskRead      => value_lists::retrieve_item,
     DELETE "/v1/radar/value_list_items/{id}"      RiskWrite     => value_lists::delete_item,
+    GET    "/v1/radar/signals"                    RiskRead      => risk_signals::index,
+    GET    "/v1/radar/signals/{id}"               RiskRead      => risk_signals::retrieve,
+    POST   "/v1/radar/signals/{id}/acknowledge"   RiskWrite     => risk_signals::acknowledge,
     GET    "/v1/radar/early_fraud_warnings"       RiskRead      => early_fraud_warnings::index,
     GET    "/v1/radar/early_fraud_warnings/{id}"  RiskRead      => early_fraud_warnings::retrieve,
     POST   "/v1/radar/block_appeals"              RiskWrite     => block_appeals::create,

@@ -55,6 +55,7 @@ pub enum Table {
     ValueListItem,
     EarlyFraudWarning,
     BlockAppeal,
+    RiskSignal,
     Event,
 }
 
@@ -105,6 +106,7 @@ pub(crate) const TABLES: &[Shape] = &[
     Shape { table: Table::ValueListItem, name: "risk.value_list_item", mutable: &["version", "deleted", "expires_at"] },
     Shape { table: Table::EarlyFraudWarning, name: "risk.early_fraud_warning", mutable: &[] },
     Shape { table: Table::BlockAppeal, name: "risk.block_appeal", mutable: &["version", "status", "reason", "overdue", "decided_at"] },
+    Shape { table: Table::RiskSignal, name: "risk.signal", mutable: &["version", "status", "note"] },
     Shape { table: Table::Event, name: "event", mutable: &[] },
 ];
 

@@ -9,6 +9,7 @@ pub mod history;
 pub mod lists;
 pub mod rows;
 pub mod rules;
+pub mod signals;
 pub mod warnings;
 
 mod policy;

@@ -310,6 +310,32 @@ pub enum AppealStatus {
     Upheld,
 }
 
+/// `risk.signal`: something noticed about a merchant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Signal {
+    pub book_id: i64,
+    pub id: String,
+    pub version: i32,
+    pub kind: String,
+    pub subject: String,
+    /// `2026-11-24`, UTC
+    pub day: String,
+    pub evidence: Value,
+    pub status: SignalStatus,
+    pub note: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// Whether somebody has looked at a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum SignalStatus {
+    Open,
+    Acknowledged,
+}
+
 macro_rules! row {
     ($($row:ident => $table:ident),+ $(,)?) => {$(
         impl Row for $row {
@@ -329,5 +355,6 @@ macro_rules! versioned {
 row! {
     History => RiskHistory, RiskRule => RiskRule, RiskRuleVersion => RiskRuleVersion, ValueList => ValueList,
     ValueListItem => ValueListItem, EarlyFraudWarning => EarlyFraudWarning, BlockAppeal => BlockAppeal,
+    Signal => RiskSignal,
 }
-versioned! { RiskRule, ValueList, ValueListItem, BlockAppeal }
+versioned! { RiskRule, ValueList, ValueListItem, BlockAppeal, Signal }

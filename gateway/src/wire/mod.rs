@@ -17,7 +17,7 @@ pub use dispute::dispute;
 pub use funds::{bank_account, payout};
 pub use money::{Standing, amount, balance, balance_transaction, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
-pub use risk::{block_appeal, early_fraud_warning, rule, value_list, value_list_item};
+pub use risk::{block_appeal, early_fraud_warning, rule, signal, value_list, value_list_item};
 pub use setup_intent::setup_intent;
 pub use terms::terms;
 pub use webhook_endpoint::webhook_endpoint;

@@ -2,7 +2,7 @@
 
 use super::{seconds, seconds_or_null};
 use crate::payment::rows::Charge;
-use crate::risk::rows::{BlockAppeal, EarlyFraudWarning, RiskRule, ValueList};
+use crate::risk::rows::{BlockAppeal, EarlyFraudWarning, RiskRule, Signal, ValueList};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -99,5 +99,21 @@ pub fn block_appeal(appeal: &BlockAppeal) -> Value {
         "requested_by": appeal.requested_by,
         "statement": appeal.statement,
         "status": appeal.status,
+    })
+}
+
+/// `radar.signal`.
+pub fn signal(signal: &Signal) -> Value {
+    json!({
+        "id": signal.id,
+        "object": "radar.signal",
+        "created": seconds(signal.created_at),
+        "day": signal.day,
+        "evidence": signal.evidence,
+        "kind": signal.kind,
+        "livemode": false,
+        "note": signal.note,
+        "status": signal.status,
+        "subject": signal.subject,
     })
 }

@@ -31,6 +31,7 @@ pub(super) mod payouts;
 pub(super) mod radar_rules;
 pub(super) mod refunds;
 pub(super) mod reviews;
+pub(super) mod risk_signals;
 pub(super) mod setup_intents;
 pub(super) mod terms;
 pub(super) mod value_lists;
@@ -59,6 +60,7 @@ const OBJECTS: &[fn() -> Object] = &[
     reviews::review,
     block_appeals::block_appeal,
     early_fraud_warnings::early_fraud_warning,
+    risk_signals::signal,
     radar_rules::rule,
     radar_rules::deleted_rule,
     value_lists::value_list,
