@@ -4,6 +4,8 @@
 //! writers, one connection each, take whatever is queued and commit it in one transaction. There is no timer: an idle
 //! system commits a lone unit at once, and batches form by themselves while a commit is under way.
 //!
+//! Cost of a unit that is alone and one statement: that statement, prepared, and its commit; no BEGIN and no COMMIT.
+//!
 //! Promises to the caller of [`GroupCommitter::submit`]:
 //! * `Ok` only after COMMIT has answered.
 //! * [`SubmitError::Unknown`] when the connection died with the COMMIT in flight, and only then: it is never retried
