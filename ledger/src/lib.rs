@@ -26,7 +26,7 @@
 //! closed list in order of precedence. In PostgreSQL: a CHECK on every journal, a CHECK on every account's limit,
 //! triggers that refuse to change history even to the owner of the tables, and grants by which the serving role can
 //! call [`ledger.post`](post) and otherwise only read. [`verify`](verify::verify) believes neither and sums up
-//! everything again.
+//! everything again. What broke other ledgers is in `docs/ledger-failures.md`, row by row, with the tests that would notice.
 //!
 //! # How money moves
 //!
