@@ -65,6 +65,8 @@ pub struct Settings {
     pub settlement_delay: SignedDuration,
     /// scheme and host where payers' browsers reach this API; without it acquirers send them to the merchant themselves
     pub payers_base_url: Option<String>,
+    /// there is a mail server for receipts
+    pub mails_receipts: bool,
     /// published test tokens are accepted and test cards carry their risk levels
     pub test_mode: bool,
 }
@@ -80,6 +82,7 @@ impl Default for Settings {
             funds_every: Duration::from_secs(60),
             settlement_delay: SignedDuration::from_hours(48),
             payers_base_url: None,
+            mails_receipts: false,
             test_mode: false,
         }
     }

@@ -42,6 +42,8 @@ pub struct Settings {
     pub stripe: Stripe,
     /// Payers' browsers.
     pub payers: Payers,
+    /// The mail server that takes receipts.
+    pub mail: Mail,
     /// A bank's host.
     pub iso8583: Iso8583,
     /// The scorer.
@@ -144,6 +146,42 @@ impl Seal {
 pub struct Payers {
     /// Scheme and host where they reach the API listener; empty for nowhere.
     pub base_url: String,
+}
+
+/// The mail server that takes receipts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// Its name; empty: receipts are kept and not sent.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: crate::receipt::mail::Security,
+    /// Empty: no authentication.
+    pub username: String,
+    /// Of that user.
+    pub password: Secret,
+    /// The sender.
+    pub from: String,
+    /// PEM file of the authorities of its certificate.
+    pub authorities: PathBuf,
+}
+
+impl Mail {
+    /// The way to it, when there is one.
+    #[must_use]
+    pub fn config(&self) -> Option<crate::receipt::mail::Config> {
+        (!self.host.is_empty()).then(|| crate::receipt::mail::Config {
+            host: self.host.clone(),
+            port: self.port,
+            security: self.security,
+            username: self.username.clone(),
+            password: self.password.0.clone().into(),
+            from: self.from.clone(),
+            authorities: (!self.authorities.as_os_str().is_empty()).then(|| self.authorities.clone()),
+        })
+    }
 }
 
 /// Where the audit log is told.
@@ -330,6 +368,11 @@ impl Settings {
                 "payers.base_url",
                 "must be scheme and host, like https://pay.example",
             ));
+        }
+        if let Some(mail) = self.mail.config()
+            && let Err(error) = crate::receipt::mail::Mailer::new(&mail)
+        {
+            return Err(wrong("mail", &format!("{error:#}")));
         }
         if self.audit.every_ms == 0 || self.audit.every_ms > 60_000 {
             return Err(wrong("audit.every_ms", "must be from 1 to 60000 (a minute)"));

@@ -24,6 +24,7 @@ pub mod prefix {
     pub const PAYOUT: &str = "po";
     pub const BANK_ACCOUNT: &str = "ba";
     pub const RESERVE_LOT: &str = "rsv";
+    pub const RECEIPT: &str = "rcpt";
     pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";
     pub const KEY: &str = "key";

@@ -28,6 +28,7 @@ pub mod funds;
 pub mod id;
 pub mod limit;
 pub mod payment;
+pub mod receipt;
 pub mod risk;
 pub mod routing;
 pub mod seal;

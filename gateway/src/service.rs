@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{account, api, auth, callback, egress, payment, risk, routing, seal, wire};
+use crate::{account, api, auth, callback, egress, payment, receipt, risk, routing, seal, wire};
 use anyhow::Context;
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -53,6 +53,8 @@ pub struct ServiceConfig {
     pub connectors: connector::Settings,
     /// scheme and host where payers' browsers reach the API listener
     pub payers_base_url: Option<String>,
+    /// the mail server that takes receipts
+    pub mail: Option<receipt::mail::Config>,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
     pub development: bool,
     /// authorities that webhook targets' certificates may come from, beside the usual ones
@@ -159,6 +161,7 @@ impl Service {
             risk::history::restore(&reads, anomaly::Config::default(), file.as_deref(), clock.now())
                 .await
                 .context("the scorer's state")?;
+        let mailer = config.mail.as_ref().map(receipt::mail::Mailer::new).transpose()?;
         let app = App::new(Parts {
             reads,
             committer,
@@ -169,6 +172,7 @@ impl Service {
             clock,
             settings: Settings {
                 payers_base_url: config.payers_base_url,
+                mails_receipts: mailer.is_some(),
                 ..if config.development {
                     Settings::development()
                 } else {
@@ -249,6 +253,10 @@ impl Service {
             service.app.clone(),
             until(stopped.clone()),
         )));
+        if let Some(mailer) = mailer {
+            let app = service.app.clone();
+            service.work.push(tokio::spawn(mailer.run(app, until(stopped.clone()))));
+        }
         let policy = Policy {
             allow_private: config.development,
             roots: egress::roots_or_none(config.webhook_authorities.as_deref()).map_err(anyhow::Error::msg)?,

@@ -273,6 +273,7 @@ impl World {
                 iso8583: None,
             },
             payers_base_url: None,
+            mail: None,
             development: true,
             webhook_authorities: None,
             access: gateway::limit::Settings::default(),

@@ -126,6 +126,8 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
     ("payment_method", &["bin", "book_id", "brand", "country", "created_at", "fingerprint", "funding", "id", "last4", "test_token",
         "vault_id"]),
     ("payout", &["amount", "arrival_at", "automatic", "balance_transaction_id", "book_id", "created_at", "currency", "destination_id", "id"]),
+    ("receipt", &["amount", "balance_transaction_id", "book_id", "charge_id", "created_at", "currency", "details", "email", "id", "locale",
+        "number", "payment_id"]),
     ("refund", &["amount", "balance_transaction_id", "book_id", "charge_id", "created_at", "currency", "from_available", "from_pending",
         "from_receivable", "id", "payment_id", "reason"]),
     ("reserve_lot", &["amount", "book_id", "created_at", "currency", "id", "release_at"]),

@@ -23,6 +23,7 @@ mod house;
 mod isolation;
 mod payouts;
 mod races;
+mod receipts;
 mod receiver;
 mod reference;
 mod risk;

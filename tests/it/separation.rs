@@ -197,9 +197,14 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         )
         .await
         .expect("a signal");
+    let mut wanted = sale("pm_card_visa");
+    wanted["receipt_email"] = "ada@shop.example".into();
+    create("/v1/payment_intents", wanted).await;
+    let receipt = first("/v1/receipts", "limit=1").await;
     BTreeMap::from([
         ("signals".into(), signal),
         ("bank".into(), bank),
+        ("receipts".into(), receipt),
         ("payouts".into(), payout),
         ("block_appeals".into(), text(&appeal, "id")),
         ("early_fraud_warnings".into(), warning),

@@ -9,6 +9,7 @@ use crate::dispute::rows::Dispute;
 use crate::funds::rows::Payout;
 use crate::payment::rows::*;
 use crate::payment::store;
+use crate::receipt::Receipt;
 use crate::{id, wire};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -127,6 +128,10 @@ pub async fn objects(call: &Call, references: &[&str]) -> Result<Vec<Value>, Api
             id::prefix::REVIEW => {
                 let rows: Vec<Review> = store::get_many(client, book, &ids).await?;
                 rendered.extend(reviews(client, book, &rows).await?);
+            }
+            id::prefix::RECEIPT => {
+                let rows: Vec<Receipt> = store::get_many(client, book, &ids).await?;
+                rendered.extend(rows.iter().map(wire::receipt));
             }
             id::prefix::PAYOUT => {
                 let rows: Vec<Payout> = store::get_many(client, book, &ids).await?;

@@ -28,6 +28,7 @@ mod payment_intents;
 mod payment_methods;
 mod payouts;
 mod radar_rules;
+mod receipts;
 mod refunds;
 mod returns;
 mod reviews;
@@ -214,6 +215,8 @@ routes! {
     GET    "/v1/accounts/{id}/external_accounts/{bank}" AdminRead => external_accounts::retrieve,
     POST   "/v1/accounts/{id}/external_accounts/{bank}" AdminWrite => external_accounts::update,
     DELETE "/v1/accounts/{id}/external_accounts/{bank}" AdminWrite => external_accounts::delete,
+    GET    "/v1/receipts"                         CheckoutRead  => receipts::index,
+    GET    "/v1/receipts/{id}"                    CheckoutRead  => receipts::retrieve,
     POST   "/v1/payouts"                          FinanceWrite  => payouts::create,
     GET    "/v1/payouts"                          FinanceRead   => payouts::index,
     GET    "/v1/payouts/{id}"                     FinanceRead   => payouts::retrieve,
@@ -243,6 +246,7 @@ pub(crate) fn route(parts: &http::request::Parts) -> Option<&'static Route> {
 pub fn router(app: Arc<App>) -> Router {
     table()
         .route("/hooks/{connector}", post(crate::callback::receive))
+        .route("/receipts/{account}/{charge}/{token}", get(crate::receipt::page::show))
         .route("/return/{account}/{payment}/{token}", get(returns::payer))
         .merge(reference::routes())
         .fallback(unknown)

@@ -8,6 +8,7 @@ use crate::app::whole_units;
 use crate::payment::flow::{self, Attempted, Confirmation, NewPayment};
 use crate::payment::rows::{CaptureMethod, Payment, PaymentDetails};
 use crate::payment::state::Amendment;
+use crate::receipt::Locale;
 use crate::risk::Signals;
 use crate::{id, wire};
 use axum::extract::Path;
@@ -29,6 +30,13 @@ pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
         ..PaymentDetails::default()
     };
     Description::read(&mut params)?.apply(&mut details);
+    if let Some(locale) = params.choice("receipt_locale", &["en", "zh-CN"])? {
+        details.receipt_locale = if locale == "en" {
+            Locale::English
+        } else {
+            Locale::Chinese
+        };
+    }
     details.confirmation_method = params.choice("confirmation_method", &["automatic", "manual"])?;
     details.automatic_payment_methods = params.value("automatic_payment_methods")?.map(booleans);
     let source = cards::source(&mut params, input.call.at)?;

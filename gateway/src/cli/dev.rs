@@ -24,6 +24,7 @@ use crate::dev::files;
 use crate::dev::postgres::{EmbeddedPostgres, Options};
 use crate::dev::seed::{self, Seeded};
 use crate::edge::{self, ClientAuth, Files, Limits, Reloadable};
+use crate::receipt;
 use crate::seal;
 use crate::service::{self, ACQUIRER_CALLBACK_PATH, Service, ServiceConfig};
 use crate::vault::Vault;
@@ -53,6 +54,14 @@ pub(super) struct Args {
     /// Of the scorer's rules keep the lists alone, so that nothing else is flagged: for load tests, which pay with one card
     #[arg(long)]
     permissive_scorer: bool,
+
+    /// Send receipts to this mail server on 127.0.0.1, by STARTTLS with a certificate of the development authority
+    #[arg(long, value_name = "PORT")]
+    mail_port: Option<u16>,
+
+    /// User and password for it, with a colon between them
+    #[arg(long, value_name = "USER:PASSWORD", requires = "mail_port")]
+    mail_login: Option<String>,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
@@ -65,7 +74,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let ops_url = format!("https://{}", ops_listener.local_addr()?);
 
     let database = Database::start(&folder, args.database_url.as_deref()).await?;
-    let started = start(&folder, &database, &api_url, args.permissive_scorer).await;
+    let started = start(&folder, &database, &api_url, &args).await;
     let outcome = match started {
         Err(error) => Err(error),
         Ok(Started {
@@ -117,7 +126,21 @@ struct Started {
     simulator: Simulator,
 }
 
-async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_scorer: bool) -> Result<Started> {
+/// The mail server of a developer or a test.
+fn mail(port: u16, login: Option<&str>, authority: &Path) -> receipt::mail::Config {
+    let (username, password) = login.and_then(|login| login.split_once(':')).unwrap_or_default();
+    receipt::mail::Config {
+        host: "localhost".into(),
+        port,
+        security: receipt::mail::Security::Starttls,
+        username: username.to_owned(),
+        password: password.to_owned().into(),
+        from: "Counterfoil <receipts@counterfoil.example>".into(),
+        authorities: Some(authority.to_owned()),
+    }
+}
+
+async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args) -> Result<Started> {
     let mut owner = database.owner.connect().await.context("connecting to PostgreSQL")?;
     let applied = service::migrate(&mut owner).await.context("migrating")?;
     step(&format!("schemas up to date ({applied} migrations applied)"));
@@ -178,9 +201,12 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, permissive_s
             }),
         },
         payers_base_url: Some(api_url.to_owned()),
+        mail: args
+            .mail_port
+            .map(|port| mail(port, args.mail_login.as_deref(), &ca_file)),
         development: true,
         webhook_authorities: Some(ca_file.clone()),
-        permissive_scorer,
+        permissive_scorer: args.permissive_scorer,
         risk: crate::risk::Settings {
             snapshot: Some(folder.path("scorer.snapshot")),
             ..crate::risk::Settings::default()

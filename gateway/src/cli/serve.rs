@@ -102,6 +102,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         audit: settings.audit.export()?,
         connectors: settings.connectors(),
         payers_base_url: settings.payers.base_url(),
+        mail: settings.mail.config(),
         development: false,
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())
             .then(|| settings.webhooks.authorities.clone()),

@@ -315,6 +315,7 @@ impl Attempt {
             request_key: call.key.as_ref().map(|k| k.key),
             swept: 0,
             check_at: Some(call.at + app.sweep_after),
+            receipt_url: None,
             created_at: call.at,
         };
         Ok(Self {

@@ -7,6 +7,7 @@ use crate::account::rows::ReturnPolicy;
 use crate::account::terms::{Kind, Rate};
 use crate::commit::{Digest, Row, Table, Versioned};
 use crate::connector::ThreeDSecure;
+use crate::receipt::Locale;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +55,8 @@ pub struct PaymentDetails {
     pub statement_descriptor_suffix: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt_email: Option<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub receipt_locale: Locale,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shipping: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +85,10 @@ pub struct PaymentDetails {
     pub disclosure: Option<Disclosure>,
     /// random part of the client secret
     pub client_secret: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Who is paid, under which terms: as they were in force when the payment was made.
@@ -202,6 +209,8 @@ pub struct Charge {
     pub request_key: Option<Digest>,
     pub swept: i16,
     pub check_at: Option<Timestamp>,
+    /// where the payer sees the receipt
+    pub receipt_url: Option<String>,
     pub created_at: Timestamp,
 }
 

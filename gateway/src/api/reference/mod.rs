@@ -29,6 +29,7 @@ pub(super) mod payment_intents;
 pub(super) mod payment_methods;
 pub(super) mod payouts;
 pub(super) mod radar_rules;
+pub(super) mod receipts;
 pub(super) mod refunds;
 pub(super) mod reviews;
 pub(super) mod risk_signals;
@@ -76,6 +77,7 @@ const OBJECTS: &[fn() -> Object] = &[
     terms::terms,
     audit_events::audit_event,
     payouts::payout,
+    receipts::receipt,
     external_accounts::bank_account,
     external_accounts::deleted_bank_account,
 ];

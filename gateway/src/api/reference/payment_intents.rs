@@ -287,6 +287,11 @@ fn described() -> Fields {
             "Where the receipt goes.",
         )
         .field(
+            "receipt_locale",
+            choice(&["en", "zh-CN"]),
+            "The language of the receipt; English when not given.",
+        )
+        .field(
             "setup_future_usage",
             choice(&["on_session", "off_session"]),
             "Whether the card shall be charged again.",

@@ -13,7 +13,7 @@ use crate::connector::{self, Failure, Found};
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
 use crate::payment::{review, sweep};
-use crate::wire;
+use crate::{receipt, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -243,11 +243,16 @@ async fn captured(call: &Call, payment: &Payment, charge: &Charge) -> Result<(Un
     let mut captured = charge.clone();
     settled(&mut captured);
     let (row, journals) = capture_entries(call, &books, payment, &mut captured, amount)?;
-    let unit = Unit::new(call.book_id())
+    let mut unit = Unit::new(call.book_id())
         .update(&mut next)
         .update(&mut captured)
         .insert(&row)
         .journals(journals);
+    if let Some(receipt) = receipt::of(call, payment, &captured, &row) {
+        unit = unit
+            .insert(&receipt)
+            .insert(&call.event("receipt.created", &wire::receipt(&receipt)));
+    }
     let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&captured, &next));
     let unit = unit.insert(&call.event("charge.captured", &attempt));
     let unit = unit.insert(&call.event("payment_intent.succeeded", &intent));

@@ -13,7 +13,7 @@ use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
 use crate::payment::{instrument, store, sweep};
 use crate::risk::{self, rows::History};
-use crate::{id, wire};
+use crate::{id, receipt, wire};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -149,6 +149,14 @@ async fn approved(
             .flatten();
         unit = instrument::keep(call, unit, &mut method, payment.customer_id.as_deref(), agreed_by);
     }
+    if let Some(receipt) = transaction
+        .as_ref()
+        .and_then(|row| receipt::of(call, payment, &charge, row))
+    {
+        unit = unit
+            .insert(&receipt)
+            .insert(&call.event("receipt.created", &wire::receipt(&receipt)));
+    }
     unit = unit.update(&mut next).update(&mut charge);
     let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
     unit = unit.insert(&call.event("charge.succeeded", &attempt));
@@ -277,6 +285,10 @@ pub(super) fn capture_entries(
     charge.captured = true;
     charge.amount_captured = amount;
     charge.fee = fee;
+    charge.receipt_url = charge
+        .receipt_url
+        .take()
+        .or_else(|| receipt::page::address(call, &charge.id));
     let now = call.app.clock.now();
     let row = BalanceTransaction {
         book_id: charge.book_id,
