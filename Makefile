@@ -1,6 +1,7 @@
 # Counterfoil: what one does with it. `make` alone lists the targets.
 
 CARGO ?= cargo
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 
@@ -29,9 +30,32 @@ lint: ## formatting, clippy and documentation links; warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items
 
+.PHONY: check
+check: lint deny machete ## what must be clean before a release: lint, deny, machete
+
 .PHONY: deny
-deny: ## licences, bans and advisories of dependencies (needs cargo-deny)
-	$(CARGO) deny check
+deny: tools ## licences, bans, sources and advisories of dependencies
+	@scripts/deny.sh
+
+.PHONY: machete
+machete: tools ## dependencies that nothing uses
+	$(CARGO) machete
+
+.PHONY: fuzz
+fuzz: tools ## every fuzz target for 30 s, then the API by its description with a new seed
+	@scripts/fuzz.sh
+
+.PHONY: sbom
+sbom: tools ## what is in the program, as CycloneDX: target/counterfoil.cdx.json
+	@scripts/sbom.sh
+
+.PHONY: reproduce
+reproduce: ## build the release twice in two places and compare
+	@scripts/reproduce.sh
+
+.PHONY: tools
+tools:
+	@scripts/bootstrap.sh tools
 
 .PHONY: clean-dev
 clean-dev: ## throw the development data away

@@ -5,6 +5,7 @@
 #   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
 #                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js and schemathesis (the API),
 #                                nftables and iproute2 (the firewall, as root), openssl (TLS)
+#   scripts/bootstrap.sh tools   what `make check`, `make sbom` and `make fuzz` need: four cargo commands, built into .tools
 #
 # System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ and tests/sdk/node/node_modules in the
 # versions that tests/sdk pins, and touch nothing else.
@@ -16,7 +17,8 @@ main() {
     case "${1:-}" in
         run) for_running ;;
         test) for_running; for_testing ;;
-        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        tools) cargo_tools ;;
+        *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 }
 
@@ -52,6 +54,20 @@ stripe_node() {
     say "installing the Stripe SDK for Node.js into $folder/node_modules"
     { npm ci --silent --prefix "$folder" >/dev/null && cp "$folder/package-lock.json" "$folder/node_modules/installed.json"; } \
         || warn "the Node.js SDK is missing: its tests will fail"
+}
+
+cargo_tools() {
+    have cargo || fail "cargo is missing: install Rust by rustup (https://rustup.rs); rust-toolchain.toml names the version"
+    cargo_tool cargo-deny 0.20.2
+    cargo_tool cargo-machete 0.9.2
+    cargo_tool cargo-cyclonedx 0.5.9
+    cargo_tool cargo-fuzz 0.13.2
+}
+
+cargo_tool() {
+    grep -qs "\"$1 $2 " .tools/.crates.toml && return
+    say "building $1 $2 into .tools"
+    cargo install --quiet --locked --root .tools "$1@$2" || warn "$1 is missing"
 }
 
 # required|wanted NAME CHECK PACKAGE..: installs the packages when the check fails, and checks again.

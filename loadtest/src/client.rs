@@ -11,10 +11,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// After this an answer is given up; the service's own limits are shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +67,45 @@ impl Target {
             authority: HeaderValue::from_str(url.authority().context("api_url has no host")?.as_str())?,
             authorization: HeaderValue::from_str(&format!("Bearer {}", dev.secret_key))?,
         })
+    }
+}
+
+impl Target {
+    /// Refuses any other machine than this one.
+    ///
+    /// # Errors
+    /// When the host is not an address of loopback.
+    pub fn must_be_loopback(&self) -> Result<()> {
+        let address: IpAddr = self.host.parse().context("the host of api_url is not an address")?;
+        anyhow::ensure!(
+            address.is_loopback(),
+            "attacks are for loopback alone, not for {address}"
+        );
+        Ok(())
+    }
+
+    /// A bare TLS connection from this address of our own machine, for what no honest client does; `protocol` is offered by ALPN.
+    ///
+    /// # Errors
+    /// When the service does not take it.
+    pub async fn bare(&self, from: IpAddr, protocol: &'static [u8]) -> Result<TlsStream<TcpStream>> {
+        let at = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await?
+            .next()
+            .context("no address")?;
+        let socket = if at.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        if from.is_ipv4() == at.is_ipv4() {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        let tcp = socket.connect(at).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(self.host.clone())?;
+        let handshake = self.tls.clone().with_alpn(vec![protocol.to_vec()]).connect(name, tcp);
+        Ok(tokio::time::timeout(PATIENCE, handshake).await??)
     }
 }
 

@@ -18,6 +18,8 @@ enum Command {
     Run(loadtest::run::Args),
     /// Raise the rate until the service no longer keeps up
     FindMax(loadtest::find_max::Args),
+    /// The same load while others attack: slow heads, floods of headers, rapid resets, thousands of idle connections
+    Attack(loadtest::attack::Args),
     /// Measure one part by itself
     #[command(subcommand)]
     Bench(Bench),
@@ -36,6 +38,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => runtime.block_on(loadtest::run::run(args)),
         Command::FindMax(args) => runtime.block_on(loadtest::find_max::run(args)),
+        Command::Attack(args) => runtime.block_on(loadtest::attack::run(args)),
         Command::Bench(Bench::Ledger(args)) => runtime.block_on(bench_ledger::run(args)),
         Command::Bench(Bench::Growth(args)) => runtime.block_on(bench_growth::run(args)),
     }

@@ -136,9 +136,9 @@ pub async fn run(args: Args) -> Result<()> {
 pub(crate) struct Bench {
     load: Load,
     dev: Dev,
-    target: Target,
+    pub(crate) target: Target,
     database: tokio_postgres::Client,
-    processes: Processes,
+    pub(crate) processes: Processes,
 }
 
 impl Bench {

@@ -34,6 +34,7 @@ mod seal;
 mod secrets;
 mod security_page;
 mod separation;
+mod supply_chain;
 mod terms;
 mod tls;
 mod vault;

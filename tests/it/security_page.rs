@@ -1,4 +1,4 @@
-//! `docs/security.md` promises: each threat has a control and tests that prove it. The tests that it names exist.
+//! `SECURITY.md` promises: each threat has a control and tests that prove it. The tests that it names exist.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use tests::workspace;
 
 #[test]
 fn every_test_named_on_the_security_page_exists() {
-    let page = std::fs::read_to_string(workspace().join("docs/security.md")).expect("docs/security.md");
+    let page = std::fs::read_to_string(workspace().join("SECURITY.md")).expect("SECURITY.md");
     let rows: Vec<Vec<&str>> = page
         .lines()
         .filter(|line| line.starts_with("| T"))
@@ -14,11 +14,15 @@ fn every_test_named_on_the_security_page_exists() {
         .collect();
     assert!(rows.len() >= 20, "a threat table of {} rows", rows.len());
     let tests = tests_of_the_workspace();
-    let mut seen = HashSet::new();
+    let (mut seen, mut met) = (HashSet::new(), HashSet::new());
     for row in &rows {
-        let [id, asset, threat, control, named, pci] = row[..] else {
-            panic!("six columns: {row:?}")
+        let [id, stride, asset, threat, control, named, pci] = row[..] else {
+            panic!("seven columns: {row:?}")
         };
+        for letter in stride.split(' ') {
+            assert!(STRIDE.contains(&letter), "{id}: {letter:?} is none of STRIDE");
+            met.insert(letter);
+        }
         assert!(seen.insert(id), "{id} twice");
         assert!(![asset, threat, control, pci].contains(&""), "{id} has an empty column");
         let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
@@ -27,7 +31,18 @@ fn every_test_named_on_the_security_page_exists() {
             assert!(tests.contains(name), "{id}: no test `{name}`");
         }
     }
+    assert_eq!(met.len(), STRIDE.len(), "kinds of threat that are met: {met:?}");
+    for part in [
+        "## Reporting a weakness",
+        "## Assets",
+        "## Edges of trust",
+        "## Threats",
+    ] {
+        assert!(page.contains(part), "no {part}");
+    }
 }
+
+const STRIDE: [&str; 6] = ["S", "T", "R", "I", "D", "E"];
 
 /// Names of functions that follow a test attribute, everywhere.
 pub(crate) fn tests_of_the_workspace() -> HashSet<String> {
