@@ -21,6 +21,7 @@ mod gate_serve;
 mod gate_signatures;
 mod house;
 mod isolation;
+mod pages;
 mod payouts;
 mod races;
 mod receipts;
