@@ -341,38 +341,4 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_taken_whole_or_not_at_all() {
-        let folder = std::env::temp_dir().join(format!("counterfoil-scorer-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let (file, identity) = (folder.join("scorer.snapshot"), uuid::Uuid::now_v7());
-        let engine = Engine::new(anomaly::Config::default());
-        let context = RiskContext::default();
-        let attempt = super::super::facts(Timestamp::UNIX_EPOCH, 1, 500, "usd", "print", "424242", &context);
-        engine.observe(&attempt, anomaly::Outcome::Approved);
-        store(&engine.snapshot(), identity, "7:9:8".into(), &file).unwrap();
-        let (restored, trailer) = load(&file, anomaly::Config::default()).unwrap();
-        assert_eq!((trailer.identity, trailer.seen.as_str()), (identity, "7:9:8"));
-        assert_eq!(restored.snapshot(), engine.snapshot());
-
-        let whole = std::fs::read(&file).unwrap();
-        for (what, broken) in [
-            ("cut", whole[..whole.len() - 1].to_vec()),
-            ("halved", whole[..whole.len() / 2].to_vec()),
-            ("empty", Vec::new()),
-            ("changed", {
-                let mut bytes = whole.clone();
-                let digit = bytes.iter().position(u8::is_ascii_digit).unwrap();
-                bytes[digit] = if bytes[digit] == b'1' { b'2' } else { b'1' };
-                bytes
-            }),
-        ] {
-            std::fs::write(&file, broken).unwrap();
-            assert!(load(&file, anomaly::Config::default()).is_err(), "{what}");
-        }
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-}
+mod tests;
