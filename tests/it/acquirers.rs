@@ -1,12 +1,19 @@
-//! Acquirers, held against programs that are not ours: ISO 8583 against an independent implementation of the standard.
+//! Acquirers, held against programs that are not ours: ISO 8583 against an independent implementation of the standard, Stripe's
+//! wire against an independent emulator. And what happens when an acquirer answers about something else than was asked.
 
 use gateway::connector::iso8583::codec::Message;
+use gateway::connector::stripe::{Config, Stripe, Timeouts};
+use gateway::connector::{
+    Approval, Authorize, Capture, CardSource, Challenge, Connector, Failure, Found, FoundRefund, Inquiry, Return,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use tests::{said, workspace};
+use std::sync::Arc;
+use tests::{TestApp, eventually, said, workspace};
+use tokio::io::AsyncBufReadExt;
 
 /// The other program says the same: our bytes are its message, and its bytes are ours, over the whole table of elements.
 #[test]
@@ -129,4 +136,160 @@ fn other_program(asked: &Value) -> Vec<Value> {
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", said(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The connector on Stripe's wire against localstripe: authorize, capture, void, refund, one decline. What that program does
+/// not have (search, idempotency, honest amounts after a partial capture) is tried against our own simulator alone.
+#[tokio::test]
+async fn an_independent_emulator_of_stripes_wire_is_paid_at() {
+    let mut program = tokio::process::Command::new(workspace().join(".tools/python/bin/python"))
+        .arg(workspace().join("tests/sdk/python/localstripe_loopback.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("scripts/bootstrap.sh test installs it");
+    let mut port = String::new();
+    let mut told = tokio::io::BufReader::new(program.stdout.take().expect("a pipe"));
+    // It listens before it tells: who comes early waits in the queue.
+    told.read_line(&mut port).await.expect("its port");
+    let stripe = Stripe::new(Config {
+        base_url: format!("http://127.0.0.1:{}", port.trim()),
+        secret_key: zeroize("sk_test_independent"),
+        webhook_secrets: Vec::new(),
+        timeouts: Timeouts::default(),
+        roots: Arc::new(rustls::RootCertStore::empty()),
+    })
+    .expect("a connector");
+
+    let held = stripe
+        .authorize(&attempt("ch_1", "pm_card_visa", false))
+        .await
+        .expect("approved");
+    assert!(!held.captured && held.acquirer_reference.is_some(), "{held:?}");
+    let found = stripe.inquire(about("ch_1", &held.acquirer_id)).await.expect("found");
+    assert_eq!(found, Found::Authorized(held.clone()));
+    let capture = Capture {
+        reference: "ch_1:capture",
+        acquirer_id: &held.acquirer_id,
+        amount: 2000,
+        currency: "usd",
+    };
+    assert!(stripe.capture(capture).await.expect("captured").captured);
+    let found = stripe.inquire(about("ch_1", &held.acquirer_id)).await.expect("found");
+    assert!(matches!(found, Found::Captured { amount: 2000, .. }), "{found:?}");
+
+    let back = returned("re_1", &held);
+    assert_eq!(stripe.inquire_refund(back).await, Ok(FoundRefund::Nothing));
+    let refund = stripe.refund(back).await.expect("refunded");
+    assert!(refund.succeeded);
+    let found = stripe.inquire_refund(back).await;
+    assert_eq!(
+        found,
+        Ok(FoundRefund::Succeeded {
+            acquirer_id: refund.acquirer_id
+        })
+    );
+
+    let sold = stripe
+        .authorize(&attempt("ch_2", "pm_card_visa", true))
+        .await
+        .expect("sold");
+    assert!(sold.captured);
+    let held = stripe
+        .authorize(&attempt("ch_3", "pm_card_visa", false))
+        .await
+        .expect("approved");
+    stripe.void("ch_3:void", &held.acquirer_id).await.expect("released");
+    let found = stripe.inquire(about("ch_3", &held.acquirer_id)).await.expect("found");
+    assert!(matches!(found, Found::Voided { .. }), "{found:?}");
+    let declined = stripe
+        .authorize(&attempt("ch_4", "pm_card_chargeCustomerFail", true))
+        .await;
+    let Err(Failure::Declined(decline)) = declined else {
+        panic!("{declined:?}")
+    };
+    assert_eq!(decline.code, "card_declined");
+}
+
+fn attempt(reference: &str, token: &str, capture: bool) -> Authorize {
+    Authorize {
+        reference: reference.to_owned(),
+        amount: 2000,
+        currency: "usd".to_owned(),
+        card: CardSource::TestToken(token.to_owned()),
+        capture,
+        statement_descriptor: None,
+        challenge: Challenge::default(),
+        keep: false,
+        earlier_transaction: None,
+    }
+}
+
+fn about<'a>(reference: &'a str, acquirer_id: &'a str) -> Inquiry<'a> {
+    Inquiry {
+        reference,
+        acquirer_id: Some(acquirer_id),
+        amount: 2000,
+        currency: "usd",
+    }
+}
+
+fn returned<'a>(reference: &'a str, held: &'a Approval) -> Return<'a> {
+    Return {
+        reference,
+        acquirer_id: &held.acquirer_id,
+        amount: 500,
+        currency: "usd",
+        reason: None,
+    }
+}
+
+/// The acquirer answers with another amount: nobody believes it, people are told, and the sweep finds out what is true.
+#[tokio::test]
+async fn an_answer_about_another_amount_is_neither_an_approval_nor_a_decline() {
+    let app = TestApp::shared().await;
+    for (amount, action, field) in [(4_321, "wrong_amount", "amount"), (4_323, "wrong_currency", "currency")] {
+        let rule = json!({ "method": "POST", "path": "/v1/payment_intents", "amount": amount, "action": action, "remaining": 1 });
+        app.simulator("POST", "/admin/faults").json(&rule).send().await.ok();
+        let payment = json!({ "amount": amount, "currency": "usd", "payment_method": "pm_card_visa", "confirm": true, "expand": ["latest_charge"] });
+        let payment = app.post("/v1/payment_intents").params(payment).send().await;
+        assert_eq!(payment["status"], "processing", "{payment}");
+        let charge = &payment["latest_charge"];
+        assert_eq!(
+            (&charge["status"], &charge["mismatch"]["field"]),
+            (&json!("pending"), &json!(field)),
+            "{payment}"
+        );
+        let client = app.sql().await;
+        let id = charge["id"].as_str().expect("an id");
+        let told: i64 = client
+            .query_one(
+                "SELECT count(*) FROM gateway.event WHERE object_id = $1 AND type = 'charge.mismatched'",
+                &[&id],
+            )
+            .await
+            .expect("events")
+            .get(0);
+        assert_eq!(told, 1);
+        // The state says what it is about, in the database too.
+        let silent = client
+            .execute(
+                "UPDATE gateway.charge SET mismatch = NULL WHERE id = $1 AND status = 'mismatched'",
+                &[&id],
+            )
+            .await;
+        assert!(silent.is_err() || silent.is_ok_and(|rows| rows == 0));
+        let path = format!("/v1/payment_intents/{}", payment["id"].as_str().expect("an id"));
+        let ended = eventually("the truth is found out", async || {
+            let now = app.get(&path).send().await;
+            (now["status"] == "succeeded").then_some(now)
+        })
+        .await;
+        assert_eq!(ended["amount_received"], amount, "{ended}");
+    }
+}
+
+fn zeroize(text: &str) -> zeroize::Zeroizing<String> {
+    zeroize::Zeroizing::new(text.to_owned())
 }

@@ -81,7 +81,7 @@ pub(crate) const TABLES: &[Shape] = &[
         "amount_capturable", "amount_received", "amount_refunded", "amount_disputed", "double_credit_risk", "capture_method", "customer_id",
         "payment_method_id", "charge_id", "review_id", "canceled_at", "details"] },
     Shape { table: Table::Charge, name: "charge", mutable: &["version", "status", "amount_captured", "amount_refunded", "captured", "disputed",
-        "connector", "routing", "acquirer_id", "acquirer_reference", "hold_id", "fee", "balance_transaction_id", "failure_code", "decline_code", "failure_message",
+        "connector", "routing", "mismatch", "acquirer_id", "acquirer_reference", "hold_id", "fee", "balance_transaction_id", "failure_code", "decline_code", "failure_message",
         "authentication", "operations", "request_key", "swept", "check_at", "receipt_url"] },
     Shape { table: Table::Refund, name: "refund", mutable: &["version", "status", "acquirer_id", "failure_balance_transaction_id",
         "failure_reason", "request_key", "swept", "check_at", "details"] },

@@ -3,7 +3,7 @@
 //! An answer about another amount, currency or payment than ours is not an answer to our question, whatever it says. It must
 //! never be taken as an approval, and never as a decline either.
 
-use super::Failure;
+use super::{Failure, Mismatch};
 
 /// Ours.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +31,11 @@ pub(super) fn compare(asked: Asked<'_>, told: Told<'_>) -> Result<(), Failure> {
             theirs,
             "the acquirer's answer is about something else than was asked"
         );
-        Err(Failure::Unknown(format!(
-            "the acquirer tells {field} {theirs} where {ours} was asked"
-        )))
+        Err(Failure::Mismatch(Mismatch {
+            field: field.to_owned(),
+            ours,
+            theirs,
+        }))
     };
     if let Some(reference) = told.reference.filter(|told| *told != asked.reference) {
         return wrong("reference", asked.reference.to_owned(), reference.to_owned());

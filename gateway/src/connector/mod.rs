@@ -209,6 +209,19 @@ pub enum Failure {
     NotSent(String),
     /// anything may have happened: the sweep asks later
     Unknown(String),
+    /// the answer is about something else than was asked: never an approval, never a decline; a person is alarmed
+    Mismatch(Mismatch),
+}
+
+/// What the acquirer told otherwise than we asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// `amount`, `currency` or `reference`
+    pub field: String,
+    /// what we asked for
+    pub ours: String,
+    /// what they say
+    pub theirs: String,
 }
 
 /// What an inquiry found.

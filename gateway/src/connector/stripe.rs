@@ -360,11 +360,14 @@ impl Stripe {
         let Some(intent) = intent else {
             return Ok(Found::Nothing);
         };
-        intent.proves(Asked {
-            reference,
-            amount: request.amount,
-            currency: request.currency,
-        })?;
+        // What is over without money needs no proof: that is also how a person ends a mismatch, at the acquirer.
+        if matches!(intent.status.as_str(), "succeeded" | "requires_capture") {
+            intent.proves(Asked {
+                reference,
+                amount: request.amount,
+                currency: request.currency,
+            })?;
+        }
         Ok(match intent.status.as_str() {
             "succeeded" => Found::Captured {
                 amount: UNITS.inward(intent.amount_received.unwrap_or(intent.amount), request.currency)?,

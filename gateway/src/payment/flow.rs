@@ -312,6 +312,7 @@ impl Attempt {
             }),
             operations: 0,
             routing,
+            mismatch: None,
             request_key: call.key.as_ref().map(|k| k.key),
             swept: 0,
             check_at: Some(call.at + app.sweep_after),

@@ -206,6 +206,7 @@ pub struct Charge {
     pub authentication: Option<Authentication>,
     pub operations: i16,
     pub routing: crate::routing::Decision,
+    pub mismatch: Option<crate::connector::Mismatch>,
     pub request_key: Option<Digest>,
     pub swept: i16,
     pub check_at: Option<Timestamp>,
@@ -221,6 +222,8 @@ pub struct Charge {
 pub enum ChargeStatus {
     Pending,
     Unknown,
+    /// the acquirer's answer is about something else than was asked
+    Mismatched,
     Succeeded,
     Failed,
     Voided,

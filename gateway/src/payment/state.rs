@@ -12,7 +12,7 @@
 //! | processing (authorize) | declined | requires_payment_method | – | charge.failed, payment_intent.payment_failed |
 //! | processing (authorize) | action required | requires_action | – | payment_intent.requires_action |
 //! | requires_action | approved, declined (what the payer's action came to) | as from processing | as there | as there |
-//! | processing (authorize) | outcome unknown | same | – | payment_intent.processing |
+//! | processing (authorize) | outcome unknown | same | – | payment_intent.processing; with an answer about something else charge.mismatched |
 //! | requires_capture | capture started | same (capture) | – | – |
 //! | requires_capture (capture) | captured | succeeded | J03 J04 (rest released) | charge.captured, payment_intent.succeeded |
 //! | requires_capture (capture) | capture refused | requires_capture | – | – |

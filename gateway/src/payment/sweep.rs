@@ -117,6 +117,7 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
                 Ok(Found::Processing) => Err(Failure::Unknown("the acquirer is still at work".into())),
                 Err(Failure::Declined(decline)) => Err(Failure::Unknown(decline.message)),
                 Err(Failure::NotSent(cause) | Failure::Unknown(cause)) => Err(Failure::Unknown(cause)),
+                Err(Failure::Mismatch(mismatch)) => Err(Failure::Mismatch(mismatch)),
                 Err(Failure::ActionNeeded(_)) => Err(Failure::Unknown("an inquiry that asks for an action".into())),
             };
             flow::settle_authorization(&call, payment, charge, outcome, Asker::Sweep)

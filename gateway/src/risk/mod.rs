@@ -244,7 +244,9 @@ pub fn outcome(answer: &Result<Approval, Failure>) -> Outcome {
         Err(Failure::Declined(decline)) => Outcome::Declined {
             code: kind(&decline.code, decline.decline_code.as_deref()),
         },
-        Err(Failure::NotSent(_) | Failure::Unknown(_) | Failure::ActionNeeded(_)) => Outcome::Unknown,
+        Err(Failure::NotSent(_) | Failure::Unknown(_) | Failure::Mismatch(_) | Failure::ActionNeeded(_)) => {
+            Outcome::Unknown
+        }
     }
 }
 

@@ -87,8 +87,9 @@ impl Health {
             Ok(_) => ("approved", None),
             Err(Failure::Declined(_)) => ("declined", None),
             Err(Failure::ActionNeeded(_)) => ("action_needed", None),
-            Err(Failure::NotSent(why)) => ("not_sent", Some(why)),
-            Err(Failure::Unknown(why)) => ("unknown", Some(why)),
+            Err(Failure::NotSent(why)) => ("not_sent", Some(why.clone())),
+            Err(Failure::Unknown(why)) => ("unknown", Some(why.clone())),
+            Err(Failure::Mismatch(mismatch)) => ("mismatch", Some(format!("it tells another {}", mismatch.field))),
         };
         self.calls.with_label_values(&[connector, word]).inc();
         let mut known = self.known();

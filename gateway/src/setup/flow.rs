@@ -9,7 +9,9 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Digest, Refused, Request, Unit};
-use crate::connector::{Action, Approval, Authorize, Challenge, Decline, Failure, Found, Inquiry, Method, NextAction};
+use crate::connector::{
+    Action, Approval, Authorize, Challenge, Decline, Failure, Found, Inquiry, Method, Mismatch, NextAction,
+};
 use crate::payment::flow::{Asker, claim};
 use crate::payment::instrument::{Instrument, Source};
 use crate::payment::rows::PaymentMethod;
@@ -356,7 +358,8 @@ async fn settle(
                 let answer = answer(call, &next).await?;
                 (next, unit, answer)
             }
-            Err(Failure::Unknown(cause)) => {
+            // Nothing is kept on an answer about something else; what it was is in the log.
+            Err(Failure::Unknown(cause)) | Err(Failure::Mismatch(Mismatch { field: cause, .. })) => {
                 tracing::warn!(setup = setup.id, cause, "outcome of a setup unknown");
                 let mut next = setup.clone();
                 again(call, &mut next);

@@ -60,7 +60,7 @@ pub fn payment_intent(payment: &Payment) -> Value {
 pub fn charge(charge: &Charge, payment: &Payment) -> Value {
     let succeeded = matches!(charge.status, ChargeStatus::Succeeded | ChargeStatus::Voided);
     let status = match charge.status {
-        ChargeStatus::Pending | ChargeStatus::Unknown => "pending",
+        ChargeStatus::Pending | ChargeStatus::Unknown | ChargeStatus::Mismatched => "pending",
         ChargeStatus::Succeeded | ChargeStatus::Voided => "succeeded",
         ChargeStatus::Failed => "failed",
     };
@@ -89,6 +89,7 @@ pub fn charge(charge: &Charge, payment: &Payment) -> Value {
         "fraud_details": {},
         "livemode": false,
         "metadata": payment.details.metadata,
+        "mismatch": charge.mismatch,
         "on_behalf_of": null,
         "outcome": outcome(charge),
         "paid": succeeded,
@@ -147,7 +148,7 @@ fn outcome(charge: &Charge) -> Value {
             "issuer_declined",
             "The bank did not approve this payment.",
         ),
-        ChargeStatus::Pending | ChargeStatus::Unknown => return Value::Null,
+        ChargeStatus::Pending | ChargeStatus::Unknown | ChargeStatus::Mismatched => return Value::Null,
         _ if risk.decision == "review" => (
             "approved_by_network",
             "manual_review",

@@ -69,6 +69,11 @@ pub(in crate::api) fn charge() -> Object {
             .field("fraud_details", empty_object(), "")
             .field("livemode", boolean(), "")
             .field("metadata", metadata_kept(), "")
+            .field(
+                "mismatch",
+                mismatch().or_null(),
+                "Ours: what the acquirer told otherwise than was asked.",
+            )
             .field("on_behalf_of", nothing(), "")
             .field("outcome", outcome().or_null(), "What the scorer and the acquirer said.")
             .field("paid", boolean(), "")
@@ -102,6 +107,15 @@ fn billing_details() -> Schema {
             .field("name", text().or_null(), "")
             .field("phone", text().or_null(), "")
             .field("tax_id", text().or_null(), ""),
+    )
+}
+
+fn mismatch() -> Schema {
+    part(
+        Fields::new()
+            .field("field", choice(&["amount", "currency", "reference"]), "")
+            .field("ours", text(), "What was asked.")
+            .field("theirs", text(), "What the acquirer tells."),
     )
 }
 

@@ -63,12 +63,18 @@ async fn a_payment_lives_its_life() {
     );
     let taken = stripe.capture(capture("ch_1", &held.acquirer_id, 1500)).await.unwrap();
     assert!(taken.captured && taken.acquirer_reference.is_some());
+    let Ok(Found::Captured { approval, amount: 1500 }) = stripe.inquire(ask("ch_1", Some(&held.acquirer_id))).await
+    else {
+        panic!("captured")
+    };
+    // An inquiry reads the charge too, and so knows the network's id of it.
+    assert!(approval.network_transaction_id.is_some());
     assert_eq!(
-        stripe.inquire(ask("ch_1", Some(&held.acquirer_id))).await,
-        Ok(Found::Captured {
-            approval: taken,
-            amount: 1500
-        })
+        approval,
+        Approval {
+            network_transaction_id: approval.network_transaction_id.clone(),
+            ..taken
+        }
     );
     let refund = stripe
         .refund(back("re_1", &held.acquirer_id, 500, Some("fraudulent")))

@@ -219,6 +219,16 @@ pub(in crate::payment) async fn settle(
                 let unit = Unit::new(call.book_id()).update(&mut charge);
                 (unit, answer(call, &payment, &[]).await?)
             }
+            (Err(Failure::Mismatch(mismatch)), _) => {
+                let mut charge = charge.clone();
+                let first = charge.mismatch.replace(mismatch.clone()).is_none();
+                ask_again(call, &mut charge);
+                let mut unit = Unit::new(call.book_id()).update(&mut charge);
+                if first {
+                    unit = unit.insert(&call.event("charge.mismatched", &wire::charge(&charge, &payment)));
+                }
+                (unit, answer(call, &payment, &[]).await?)
+            }
             (Err(failure), _) => refused(call, &payment, &charge, failure)?,
         };
         let unit = match owed(call, &charge, asker) {

@@ -7,7 +7,7 @@ use super::{RETRIES, answer, answer_with, books, challenge, load, load_charge};
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{Approval, Decline, Failure, Found, Return};
+use crate::connector::{Approval, Decline, Failure, Found, Mismatch, Return};
 use crate::payment::accounting::Books;
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
@@ -38,7 +38,10 @@ pub async fn settle_authorization(
     asker: Asker,
 ) -> Result<Answer, ApiError> {
     for _ in 0..RETRIES {
-        if !matches!(charge.status, ChargeStatus::Pending | ChargeStatus::Unknown) {
+        if !matches!(
+            charge.status,
+            ChargeStatus::Pending | ChargeStatus::Unknown | ChargeStatus::Mismatched
+        ) {
             return settled_answer(call, &payment, asker).await;
         }
         let owed = owed(call, &charge, asker);
@@ -48,6 +51,7 @@ pub async fn settle_authorization(
                 tracing::warn!(charge = charge.id, reason, "outcome unknown");
                 unknown(call, &payment, &charge).await?
             }
+            Err(Failure::Mismatch(mismatch)) => mismatched(call, &payment, &charge, mismatch).await?,
             Err(Failure::ActionNeeded(action)) => challenge::required(call, &payment, &charge, action).await?,
             Err(failure) => {
                 let decline = match failure {
@@ -179,11 +183,38 @@ async fn approved(
     Ok((unit, answer))
 }
 
+/// The acquirer answered about something else: nothing is booked, the caller is told that it is not known, people are
+/// alarmed by an event, and the sweep goes on asking until the answer fits or there is nothing to answer.
+async fn mismatched(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    mismatch: &Mismatch,
+) -> Result<(Unit, Answer), ApiError> {
+    let mut next = state::apply(payment, &Fact::OutcomeUnknown)?;
+    let mut charge = charge.clone();
+    let first = charge.mismatch.is_none();
+    charge.status = ChargeStatus::Mismatched;
+    charge.mismatch = Some(mismatch.clone());
+    ask_again(call, &mut charge);
+    let mut unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
+    let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
+    if first {
+        unit = unit
+            .insert(&call.event("charge.mismatched", &attempt))
+            .insert(&call.event("payment_intent.processing", &intent));
+    }
+    let answer = answer_with(call, intent, &[attempt]).await?;
+    Ok((unit, answer))
+}
+
 async fn unknown(call: &Call, payment: &Payment, charge: &Charge) -> Result<(Unit, Answer), ApiError> {
     let mut next = state::apply(payment, &Fact::OutcomeUnknown)?;
     let mut charge = charge.clone();
     let first = charge.status == ChargeStatus::Pending;
-    charge.status = ChargeStatus::Unknown;
+    if charge.status != ChargeStatus::Mismatched {
+        charge.status = ChargeStatus::Unknown;
+    }
     ask_again(call, &mut charge);
     let mut unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
     let intent = wire::payment_intent(&next);
