@@ -18,7 +18,9 @@ run: ## the whole service on this machine: API on https://127.0.0.1:8443, data i
 .PHONY: test
 test: ## all tests, against a real PostgreSQL, real SDKs and real accounting programs
 	@scripts/bootstrap.sh test
-	$(CARGO) test --workspace
+	@rm -rf target/test-remains && mkdir -p target/test-remains
+	COUNTERFOIL_TEST_REMAINS=$(CURDIR)/target/test-remains $(CARGO) test --workspace
+	@python3 tests/scan.py target/test-remains
 
 .PHONY: fmt
 fmt: ## format the code

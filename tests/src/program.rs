@@ -91,9 +91,18 @@ pub struct Watcher {
 
 impl Watcher {
     pub fn start(dir: &Path) -> Self {
+        // Where logs and dumps are kept for the search after the whole run, tests/scan.py; nowhere when it is not set.
+        let kept = std::env::var_os("COUNTERFOIL_TEST_REMAINS")
+            .map(PathBuf::from)
+            .unwrap_or_default();
+        if kept.is_dir() {
+            let name = dir.file_name().expect("a name").to_string_lossy();
+            fs::write(kept.join(format!("{name}.pending")), "").expect("a file");
+        }
         let process = Command::new("/bin/sh")
             .args(["-c", WATCH, "watch"])
             .arg(dir)
+            .arg(kept)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -118,10 +127,17 @@ cd "$1" || exit
 number() { sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$1" 2>/dev/null; }
 end() { [ -n "$2" ] || return; kill -"$1" "$2" 2>/dev/null; n=0
         while kill -0 "$2" 2>/dev/null && [ $n -lt 300 ]; do sleep 0.05; n=$((n + 1)); done; }
+kept=$2/$(basename "$1")
+if [ -f "$kept.pending" ] && [ -f dev.json ]; then
+    pg_dump --no-owner --inserts "$(sed -n 's/.*"database_url": *"\([^"]*\)".*/\1/p' dev.json)" >"$kept.sql" 2>/dev/null
+    cp dev.json "$kept.json"
+fi
 end TERM "$(number dev.json)"
 end TERM "$(number simulator/ready.json)"
+[ -f "$kept.pending" ] && cat log.jsonl output >"$kept.log" 2>/dev/null
 end INT "$(head -n 1 postgres/data/postmaster.pid 2>/dev/null)"
-cd / && rm -rf "$1""#;
+cd / && rm -rf "$1"
+rm -f "$kept.pending""#;
 
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
