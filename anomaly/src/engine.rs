@@ -1,5 +1,5 @@
-//! The engine: the memory of what was observed, read as features and judged by a policy. Must never hold a lock while it
-//! computes, or let one attempt's assessment change another's: `assess` only reads, `observe` only writes.
+//! The engine: the memory of what was observed, read as features and judged by a policy. Must never let one attempt's
+//! assessment change another's: `assess` only reads, `observe` only writes.
 
 use crate::assessment::Assessment;
 use crate::attempt::{Attempt, DeclineKind, Label, Outcome};
@@ -35,10 +35,9 @@ impl Engine {
 
     /// The features of an attempt: what [`Engine::assess`] looks at, and a model is trained on.
     pub fn features(&self, attempt: &Attempt) -> Features {
-        let readings = Kind::ALL.map(|kind| {
-            let id = EntityId::of(kind, attempt)?;
-            Some(self.memory.read(id, attempt.at_ms, attempt.currency))
-        });
+        let readings = self
+            .memory
+            .read(&EntityId::all_of(attempt), attempt.at_ms, attempt.currency);
         let small_amount_minor = self.config.small_amount_minor(attempt.currency, attempt.exponent);
         Features::extract(&Facts {
             attempt,
@@ -51,35 +50,32 @@ impl Engine {
     /// are put in their place (see [`crate::History`]).
     pub fn observe(&self, attempt: &Attempt, outcome: Outcome) {
         let small = attempt.amount_minor <= self.config.small_amount_minor(attempt.currency, attempt.exponent);
-        let card_unseen = EntityId::of(Kind::Card, attempt).is_some_and(|card| !self.memory.knows(card));
-        let mut o = Observation {
+        let flags = flags(outcome) | if small { Observation::SMALL } else { 0 };
+        let ids = EntityId::all_of(attempt);
+        let ip = ids[Kind::Ip as usize].map_or(0, |ip| ip.key);
+        self.memory.observe(&ids, |kind, card_unseen| Observation {
             at_ms: attempt.at_ms,
             amount_minor: attempt.amount_minor,
-            counterpart: attempt.card.unwrap_or(0),
-            currency: attempt.currency,
-            flags: flags(outcome, card_unseen) | if small { Observation::SMALL } else { 0 },
-        };
-        for kind in Kind::ALL {
-            let Some(id) = EntityId::of(kind, attempt) else {
-                continue;
-            };
-            o.counterpart = match kind {
-                Kind::Card => EntityId::of(Kind::Ip, attempt).map_or(0, |ip| ip.key),
+            counterpart: match kind {
+                Kind::Card => ip,
                 Kind::CardMerchant | Kind::CardTerminal | Kind::CardIp | Kind::CardEmail => 0,
                 _ => attempt.card.unwrap_or(0),
-            };
-            self.memory.observe(id, o);
-        }
+            },
+            currency: attempt.currency,
+            flags: flags
+                | if card_unseen && is_probe(outcome) {
+                    Observation::PROBE
+                } else {
+                    0
+                },
+        });
     }
 
     /// Remembers what became known about an earlier attempt. Call it when it is known, in the order in which it became known:
     /// features read only what was known before.
     pub fn label(&self, attempt: &Attempt, label: Label) {
-        for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_pair()) {
-            if let Some(id) = EntityId::of(kind, attempt) {
-                self.memory.label(id, attempt.at_ms, label);
-            }
-        }
+        let ids = EntityId::all_of(attempt).map(|id| id.filter(|id| !id.kind.is_pair()));
+        self.memory.label(&ids, attempt.at_ms, label);
     }
 
     /// Everything observed, in one canonical form: equal histories give equal snapshots. Not a point in time while
@@ -120,20 +116,21 @@ pub struct Snapshot {
 
 const SNAPSHOT_VERSION: u32 = 2;
 
-fn flags(outcome: Outcome, card_unseen: bool) -> u8 {
-    let Outcome::Declined { code } = outcome else {
-        return if outcome == Outcome::Approved {
-            Observation::APPROVED
-        } else {
-            0
-        };
-    };
-    let class = match code {
-        DeclineKind::IncorrectNumber => Observation::BAD_NUMBER,
-        DeclineKind::IncorrectCvc => Observation::BAD_CVC,
-        _ => 0,
-    };
-    // a card without money is a real card
-    let probe = card_unseen && code != DeclineKind::InsufficientFunds;
-    Observation::DECLINED | class | if probe { Observation::PROBE } else { 0 }
+fn flags(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Approved => Observation::APPROVED,
+        Outcome::Declined {
+            code: DeclineKind::IncorrectNumber,
+        } => Observation::DECLINED | Observation::BAD_NUMBER,
+        Outcome::Declined {
+            code: DeclineKind::IncorrectCvc,
+        } => Observation::DECLINED | Observation::BAD_CVC,
+        Outcome::Declined { .. } => Observation::DECLINED,
+        Outcome::Blocked | Outcome::Unknown => 0,
+    }
+}
+
+/// Whether this outcome of a card never seen before looks like a test of its number: a card without money is a real card.
+fn is_probe(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Declined { code } if code != DeclineKind::InsufficientFunds)
 }

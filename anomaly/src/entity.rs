@@ -1,5 +1,5 @@
-//! What is known about one card, customer, address and so on, and the sharded memory of all of them. Must never hold a
-//! lock longer than one look at one key, nor more bytes than it was given.
+//! What is known about one card, customer, address and so on, and the memory of all of them. Must never hold more
+//! bytes than it was given.
 
 use crate::attempt::{Attempt, Label, Verdict, mix};
 use crate::profile::{Habits, Labels, Profile};
@@ -123,6 +123,11 @@ pub(crate) struct EntityId {
 }
 
 impl EntityId {
+    /// The entities of an attempt.
+    pub fn all_of(attempt: &Attempt) -> Ids {
+        Kind::ALL.map(|kind| EntityId::of(kind, attempt))
+    }
+
     /// The entity of this kind in the attempt, if given.
     pub fn of(kind: Kind, attempt: &Attempt) -> Option<EntityId> {
         let key = match kind {
@@ -170,9 +175,8 @@ pub(crate) struct Entity {
     last_ms: i64,
     /// Amount and currency of the attempt observed last.
     last_amount: (i64, [u8; 3]),
-    /// Habits; none before the first approved payment, so that who only tries stays small.
+    /// None before the first approved payment or label, so that who only tries stays small.
     profile: Option<Box<Profile>>,
-    labels: Option<Box<Labels>>,
     history: History,
 }
 
@@ -185,7 +189,7 @@ pub(crate) struct Reading {
     /// Since it was last seen; none if never.
     pub gap_ms: Option<i64>,
     pub habits: Habits,
-    pub labels: Option<Labels>,
+    pub labels: Labels,
 }
 
 impl Entity {
@@ -195,7 +199,6 @@ impl Entity {
             last_ms: at_ms,
             last_amount: (0, [0; 3]),
             profile: None,
-            labels: None,
             history: History::default(),
         }
     }
@@ -217,31 +220,30 @@ impl Entity {
     }
 
     fn label(&mut self, at_ms: i64, label: Label) {
-        self.labels.get_or_insert_default().add(at_ms, label.verdict);
+        self.profile.get_or_insert_default().labels.add(at_ms, label.verdict);
         if label.verdict != Verdict::Withdrawn {
             self.history.label(label.known_ms, label.verdict == Verdict::Fraud);
         }
     }
 
-    fn read(&self, at_ms: i64, currency: [u8; 3]) -> Reading {
-        Reading {
-            windows: self.history.totals(at_ms, currency),
-            age_ms: Some(at_ms.saturating_sub(self.first_ms).max(0)),
-            gap_ms: Some(at_ms.saturating_sub(self.last_ms).max(0)),
-            habits: self
-                .profile
-                .as_ref()
-                .map_or_else(Habits::default, |profile| profile.read(at_ms, currency)),
-            labels: self.labels.as_deref().copied(),
+    fn read(&self, at_ms: i64, currency: [u8; 3], reading: &mut Reading) {
+        self.history.totals(at_ms, currency, &mut reading.windows);
+        reading.age_ms = Some(at_ms.saturating_sub(self.first_ms).max(0));
+        reading.gap_ms = Some(at_ms.saturating_sub(self.last_ms).max(0));
+        if let Some(profile) = &self.profile {
+            reading.habits = profile.read(at_ms, currency);
+            reading.labels = profile.labels;
         }
+    }
+
+    /// Reads a little of everything it points to.
+    fn touch(&self) -> i64 {
+        self.profile.as_ref().map_or(0, |profile| profile.touch()) ^ self.history.touch()
     }
 
     /// From content alone, never from capacity: a replay must evict what the first run evicted.
     fn bytes(&self) -> usize {
-        ENTRY_BYTES
-            + self.profile.as_ref().map_or(0, |_| Profile::BYTES)
-            + self.labels.as_ref().map_or(0, |_| size_of::<Labels>())
-            + self.history.heap_bytes()
+        ENTRY_BYTES + self.profile.as_ref().map_or(0, |_| Profile::BYTES) + self.history.heap_bytes()
     }
 }
 
@@ -249,15 +251,20 @@ impl Entity {
 const ENTRY_BYTES: usize = 2 * (size_of::<(EntityId, Entity)>() + 1);
 
 /// What one entity can take at most, whatever an attacker sends.
-pub(crate) const ENTITY_BYTES_MAX: usize = ENTRY_BYTES + Profile::BYTES + size_of::<Labels>() + History::BYTES_MAX;
+pub(crate) const ENTITY_BYTES_MAX: usize = ENTRY_BYTES + Profile::BYTES + History::BYTES_MAX;
 
-/// All entities, in shards that lock apart.
+/// All entities, behind one lock: an attempt holds it for a few microseconds, and what it reads is fetched from memory at
+/// once, not one entity after the other, which would cost several times as much.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    shards: Vec<Mutex<Shard>>,
+    shards: Mutex<Vec<Shard>>,
     shard_bytes_max: usize,
 }
 
+/// The entities of an attempt, by [`Kind`]; none where it gives no such entity.
+pub(crate) type Ids = [Option<EntityId>; Kind::ALL.len()];
+
+/// Parts that forget apart, so that forgetting never takes long.
 const SHARDS: usize = 64;
 
 #[derive(Debug, Default)]
@@ -269,103 +276,127 @@ struct Shard {
 impl Memory {
     pub fn new(bytes_max: usize) -> Self {
         Memory {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: Mutex::new((0..SHARDS).map(|_| Shard::default()).collect()),
             shard_bytes_max: (bytes_max / SHARDS).max(64 << 10),
         }
     }
 
-    pub fn read(&self, id: EntityId, at_ms: i64, currency: [u8; 3]) -> Reading {
-        let shard = self.shard(id);
-        shard
-            .entities
-            .get(&id)
-            .map_or_else(Reading::default, |entity| entity.read(at_ms, currency))
-    }
-
-    /// Whether it was ever seen.
-    pub fn knows(&self, id: EntityId) -> bool {
-        self.shard(id).entities.contains_key(&id)
-    }
-
-    /// Tells an entity what became known about its attempt at `at_ms`. Who is not remembered is remembered again for fraud
-    /// alone.
-    pub fn label(&self, id: EntityId, at_ms: i64, label: Label) {
-        let mut guard = self.shard(id);
-        let shard = &mut *guard;
-        let (entity, before) = match shard.entities.entry(id) {
-            Entry::Occupied(known) => {
-                let before = known.get().bytes();
-                (known.into_mut(), before)
+    /// What is known of each entity; an empty reading of one that was never seen.
+    pub fn read(&self, ids: &Ids, at_ms: i64, currency: [u8; 3]) -> [Option<Reading>; Kind::ALL.len()] {
+        let shards = self.lock();
+        let entities = find(&shards, ids);
+        let mut readings = [const { None }; Kind::ALL.len()];
+        for ((reading, entity), id) in readings.iter_mut().zip(entities).zip(ids) {
+            if id.is_some() {
+                let reading = reading.insert(Reading::default());
+                if let Some(entity) = entity {
+                    entity.read(at_ms, currency, reading);
+                }
             }
-            Entry::Vacant(place) if label.verdict == Verdict::Fraud => (place.insert(Entity::new(at_ms)), 0),
-            Entry::Vacant(_) => return,
-        };
-        entity.label(at_ms, label);
-        shard.bytes = shard.bytes + entity.bytes() - before;
-        if shard.bytes > self.shard_bytes_max {
-            shard.evict(self.shard_bytes_max, label.known_ms);
+        }
+        readings
+    }
+
+    /// Adds an attempt to each of its entities. `observation` gives what it is to an entity, knowing whether the attempt's
+    /// first entity was never seen before.
+    pub fn observe(&self, ids: &Ids, observation: impl Fn(Kind, bool) -> Observation) {
+        let mut shards = self.lock();
+        find(&shards, ids);
+        let mut first_unseen = false;
+        for id in ids.iter().flatten() {
+            let o = observation(id.kind, first_unseen);
+            let shard = &mut shards[shard_of(*id)];
+            let (entity, before) = match shard.entities.entry(*id) {
+                Entry::Occupied(known) => {
+                    let before = known.get().bytes();
+                    (known.into_mut(), before)
+                }
+                Entry::Vacant(place) => (place.insert(Entity::new(o.at_ms)), 0),
+            };
+            entity.observe(o);
+            shard.bytes = shard.bytes + entity.bytes() - before;
+            first_unseen |= before == 0 && id.kind == Kind::ALL[0];
+            shard.make_room(self.shard_bytes_max, o.at_ms);
         }
     }
 
-    pub fn observe(&self, id: EntityId, o: Observation) {
-        let mut guard = self.shard(id);
-        let shard = &mut *guard;
-        let (entity, before) = match shard.entities.entry(id) {
-            Entry::Occupied(known) => {
-                let before = known.get().bytes();
-                (known.into_mut(), before)
-            }
-            Entry::Vacant(place) => (place.insert(Entity::new(o.at_ms)), 0),
-        };
-        entity.observe(o);
-        shard.bytes = shard.bytes + entity.bytes() - before;
-        if shard.bytes > self.shard_bytes_max {
-            shard.evict(self.shard_bytes_max, o.at_ms);
+    /// Tells each entity what became known about its attempt at `at_ms`. Who is not remembered is remembered again for fraud
+    /// alone.
+    pub fn label(&self, ids: &Ids, at_ms: i64, label: Label) {
+        let mut shards = self.lock();
+        find(&shards, ids);
+        for id in ids.iter().flatten() {
+            let shard = &mut shards[shard_of(*id)];
+            let (entity, before) = match shard.entities.entry(*id) {
+                Entry::Occupied(known) => {
+                    let before = known.get().bytes();
+                    (known.into_mut(), before)
+                }
+                Entry::Vacant(place) if label.verdict == Verdict::Fraud => (place.insert(Entity::new(at_ms)), 0),
+                Entry::Vacant(_) => continue,
+            };
+            entity.label(at_ms, label);
+            shard.bytes = shard.bytes + entity.bytes() - before;
+            shard.make_room(self.shard_bytes_max, label.known_ms);
         }
     }
 
     /// Entities in one fixed order.
     pub fn entities(&self) -> Vec<(EntityId, Entity)> {
-        let mut all: Vec<_> = self
-            .shards
-            .iter()
-            .flat_map(|shard| lock(shard).clone_entities())
-            .collect();
+        let shards = self.lock();
+        let entities = shards.iter().flat_map(|shard| &shard.entities);
+        let mut all: Vec<_> = entities.map(|(id, entity)| (*id, entity.clone())).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
 
-    /// Puts remembered entities back.
+    /// Puts a remembered entity back.
     pub fn insert(&self, id: EntityId, entity: Entity) {
-        let mut shard = self.shard(id);
+        let mut shards = self.lock();
+        let shard = &mut shards[shard_of(id)];
         let last_ms = entity.last_ms;
         shard.bytes += entity.bytes();
         if let Some(replaced) = shard.entities.insert(id, entity) {
             shard.bytes -= replaced.bytes();
         }
-        if shard.bytes > self.shard_bytes_max {
-            shard.evict(self.shard_bytes_max, last_ms);
-        }
+        shard.make_room(self.shard_bytes_max, last_ms);
     }
 
     /// Entities remembered, and the bytes they are accounted at.
     pub fn size(&self) -> (usize, usize) {
-        self.shards.iter().fold((0, 0), |(entities, bytes), shard| {
-            let shard = lock(shard);
+        let shards = self.lock();
+        shards.iter().fold((0, 0), |(entities, bytes), shard| {
             (entities + shard.entities.len(), bytes + shard.bytes)
         })
     }
 
-    fn shard(&self, id: EntityId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[hash(id) as usize % SHARDS])
+    /// A panic elsewhere cannot leave a shard half written in a way that matters: counters only.
+    fn lock(&self) -> MutexGuard<'_, Vec<Shard>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Looks all entities up and asks for what they point to, before anything is computed: the processor waits for all of it
+/// together.
+fn find<'a>(shards: &'a [Shard], ids: &Ids) -> [Option<&'a Entity>; Kind::ALL.len()] {
+    let entities = ids.map(|id| id.and_then(|id| shards[shard_of(id)].entities.get(&id)));
+    let touched = entities.iter().flatten().map(|entity| entity.touch());
+    std::hint::black_box(touched.fold(0, i64::wrapping_add));
+    entities
+}
+
+fn shard_of(id: EntityId) -> usize {
+    hash(id) as usize % SHARDS
 }
 
 impl Shard {
     /// Forgets a quarter of the entities at a time, so that the cost per attempt stays small: first those that were never
     /// approved and have been idle for a day, so that a flood of invented keys does not push out those who pay, then the
     /// longest idle. Ties go by id, so the order of the map does not matter.
-    fn evict(&mut self, bytes_max: usize, now_ms: i64) {
+    fn make_room(&mut self, bytes_max: usize, now_ms: i64) {
+        if self.bytes <= bytes_max {
+            return;
+        }
         while self.bytes > bytes_max / 4 * 3 && !self.entities.is_empty() {
             let mut order: Vec<(bool, i64, EntityId)> = self
                 .entities
@@ -387,15 +418,6 @@ impl Shard {
             }
         }
     }
-
-    fn clone_entities(&self) -> Vec<(EntityId, Entity)> {
-        self.entities.iter().map(|(id, entity)| (*id, entity.clone())).collect()
-    }
-}
-
-/// A panic elsewhere cannot leave a shard half written in a way that matters: counters only.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hash(id: EntityId) -> u64 {

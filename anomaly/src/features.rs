@@ -200,23 +200,22 @@ impl Facts<'_> {
 
     /// Hours since the last payment that is known as fraud; none without one.
     fn since_fraud(&self, kind: Kind) -> Option<f64> {
-        let labels = self.reading(kind)?.labels.filter(|labels| labels.last_fraud_ms > 0)?;
-        Some(hours(self.attempt.at_ms.saturating_sub(labels.last_fraud_ms)))
+        let labels = &self.reading(kind)?.labels;
+        (labels.last_fraud_ms > 0).then(|| hours(self.attempt.at_ms.saturating_sub(labels.last_fraud_ms)))
     }
 
     fn since_genuine(&self, kind: Kind) -> Option<f64> {
-        let labels = self.reading(kind)?.labels.filter(|labels| labels.last_genuine_ms > 0)?;
-        Some(hours(self.attempt.at_ms.saturating_sub(labels.last_genuine_ms)))
+        let labels = &self.reading(kind)?.labels;
+        (labels.last_genuine_ms > 0).then(|| hours(self.attempt.at_ms.saturating_sub(labels.last_genuine_ms)))
     }
 
     fn streak(&self, kind: Kind) -> Option<f64> {
-        self.reading(kind)
-            .map(|reading| f64::from(reading.labels.map_or(0, |labels| labels.streak)))
+        self.reading(kind).map(|reading| f64::from(reading.labels.streak))
     }
 
     fn streak_age(&self, kind: Kind) -> Option<f64> {
-        let labels = self.reading(kind)?.labels.filter(|labels| labels.streak > 0)?;
-        Some(hours(self.attempt.at_ms.saturating_sub(labels.streak_since_ms)))
+        let labels = &self.reading(kind)?.labels;
+        (labels.streak > 0).then(|| hours(self.attempt.at_ms.saturating_sub(labels.streak_since_ms)))
     }
 
     /// A count of the last minute against what the last 24 hours would make one expect in a minute, drawn towards 1.

@@ -12,11 +12,14 @@
 
 mod assessment;
 mod attempt;
+pub mod backtest;
 mod config;
 mod engine;
 mod entity;
 mod features;
 mod lists;
+pub mod metrics;
+pub mod model;
 mod neighbours;
 mod profile;
 mod rules;

@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 /// Counterparts that are kept one by one; beyond, their number is estimated.
 pub const EXACT_MAX: usize = 128;
-const SLOTS: usize = 512;
+const SLOTS: usize = 256;
 
 /// Counterparts of one key with the second in which each was last seen. Up to [`EXACT_MAX`] in 90 days they are known by 32
-/// bits of their hash; beyond, they share 512 slots and are counted by how many slots are filled (within a tenth up to a
-/// thousand; the estimate ends at 3,500).
+/// bits of their hash; beyond, they share 256 slots and are counted by how many slots are filled (within a sixth up to
+/// five hundred; the estimate ends at 1,568).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Neighbours {
     Few(Vec<Seen>),
-    Many(Vec<u32>),
+    Many(Vec<i32>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     key: u32,
-    last_s: u32,
+    last_s: i32,
 }
 
 impl Default for Neighbours {
@@ -31,7 +31,7 @@ impl Default for Neighbours {
 }
 
 impl Neighbours {
-    pub const BYTES_MAX: usize = SLOTS * size_of::<u32>();
+    pub const BYTES_MAX: usize = SLOTS * size_of::<i32>();
 
     /// Remembers that this counterpart (0 is none) was there at this time.
     pub fn observe(&mut self, counterpart: u64, at_ms: i64) {
@@ -51,7 +51,7 @@ impl Neighbours {
                     few.retain(|seen| seen.last_s >= from_s);
                 }
                 if few.len() > EXACT_MAX {
-                    let mut slots = vec![0; SLOTS];
+                    let mut slots = vec![NEVER; SLOTS];
                     few.iter().for_each(|seen| fill(&mut slots, seen.key, seen.last_s));
                     *self = Neighbours::Many(slots);
                 }
@@ -75,12 +75,19 @@ impl Neighbours {
                 counts
             }
             Neighbours::Many(slots) => {
-                // 0 is an empty slot, and no window reaches back to 1970
-                for (count, from_s) in counts.iter_mut().zip(from_s.map(|from_s| from_s.max(1))) {
+                for (count, from_s) in counts.iter_mut().zip(from_s) {
                     *count = slots.iter().map(|last_s| u32::from(*last_s >= from_s)).sum();
                 }
                 counts.map(|filled| DISTINCT[filled as usize])
             }
+        }
+    }
+
+    /// Reads a little of each cache line.
+    pub fn touch(&self) -> i64 {
+        match self {
+            Neighbours::Few(few) => few.iter().step_by(8).fold(0, |all, seen| all ^ i64::from(seen.last_s)),
+            Neighbours::Many(slots) => slots.first().map_or(0, |last_s| i64::from(*last_s)),
         }
     }
 
@@ -93,16 +100,18 @@ impl Neighbours {
     }
 }
 
-fn fill(slots: &mut [u32], key: u32, last_s: u32) {
+fn fill(slots: &mut [i32], key: u32, last_s: i32) {
     if let Some(slot) = slots.get_mut(key as usize % SLOTS) {
         *slot = (*slot).max(last_s);
     }
 }
 
-/// Seconds since 1970, within what 32 bits hold (until 2106).
-fn seconds(at_ms: i64) -> u32 {
-    at_ms.div_euclid(1_000).clamp(0, i64::from(u32::MAX)) as u32
+/// Seconds since 2020 began, within what 31 bits hold (until 2088): signed numbers compare four at a time.
+fn seconds(at_ms: i64) -> i32 {
+    (at_ms.div_euclid(1_000) - 1_577_836_800).clamp(i64::from(NEVER) + 1, i64::from(i32::MAX)) as i32
 }
+
+const NEVER: i32 = i32::MIN;
 
 /// How many distinct keys it takes, on average, to fill so many slots: the coupon collector's sum, in integers so that every
 /// platform gets the same figure.

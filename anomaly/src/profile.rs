@@ -5,13 +5,15 @@ use crate::attempt::Verdict;
 use crate::window::{Observation, Window};
 use serde::{Deserialize, Serialize};
 
-/// Habits, from approved payments.
+/// Habits, from approved payments, and what they turned out to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
-    /// By currency, for as long as the entity is remembered.
-    spend: Vec<Spend>,
+    /// In the currency first seen, and in others, for as long as the entity is remembered.
+    home: Spend,
+    abroad: Vec<Spend>,
     /// Payments by hour of the day (UTC), halved when one reaches 255: the entity's own clock.
     hours: [u8; 24],
+    pub labels: Labels,
 }
 
 /// Approved payments in one currency.
@@ -45,7 +47,7 @@ pub(crate) struct Habits {
 }
 
 impl Profile {
-    pub const BYTES: usize = size_of::<Profile>() + CURRENCIES_MAX * size_of::<Spend>();
+    pub const BYTES: usize = size_of::<Profile>() + (CURRENCIES_MAX - 1) * size_of::<Spend>();
 
     pub fn observe(&mut self, o: &Observation) {
         let hour = hour(o.at_ms);
@@ -53,18 +55,20 @@ impl Profile {
         if self.hours[hour] == u8::MAX {
             self.hours.iter_mut().for_each(|count| *count /= 2);
         }
-        let place = self.spend.iter().position(|spend| spend.currency == o.currency);
-        match place {
-            Some(place) => self.spend[place].add(o),
-            None if self.spend.len() < CURRENCIES_MAX => self.spend.push(Spend::first(o)),
-            None => {}
+        if self.home.payments == 0 {
+            self.home = Spend::first(o);
+        } else if self.home.currency == o.currency {
+            self.home.add(o);
+        } else if let Some(spend) = self.abroad.iter_mut().find(|spend| spend.currency == o.currency) {
+            spend.add(o);
+        } else if self.abroad.len() < CURRENCIES_MAX - 1 {
+            self.abroad.push(Spend::first(o));
         }
     }
 
     /// Whether an amount is far above what is usual here.
     pub fn is_outlier(&self, o: &Observation) -> bool {
-        let own = self.spend.iter().find(|spend| spend.currency == o.currency);
-        own.is_some_and(|spend| {
+        self.spend(o.currency).is_some_and(|spend| {
             spend.payments >= OUTLIER_PAYMENTS_MIN
                 && o.amount_minor.saturating_mul(16) / OUTLIER_TIMES > spend.recent_16ths
         })
@@ -78,7 +82,7 @@ impl Profile {
             hours_counted: self.hours.iter().map(|count| u32::from(*count)).sum(),
             ..Habits::default()
         };
-        if let Some(spend) = self.spend.iter().find(|spend| spend.currency == currency) {
+        if let Some(spend) = self.spend(currency) {
             habits.payments = spend.payments;
             habits.amount_minor = spend.amount_minor;
             habits.recent_16ths = spend.recent_16ths;
@@ -90,6 +94,16 @@ impl Profile {
             };
         }
         habits
+    }
+
+    /// Reads a little of each cache line.
+    pub fn touch(&self) -> i64 {
+        self.home.amount_minor ^ i64::from(self.hours[0]) ^ self.labels.last_fraud_ms
+    }
+
+    fn spend(&self, currency: [u8; 3]) -> Option<&Spend> {
+        let mut all = std::iter::once(&self.home).chain(&self.abroad);
+        all.find(|spend| spend.currency == currency)
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::window::{Observation, Window};
 use serde::{Deserialize, Serialize};
 
-/// Sums over attempts. Counts stop at their limits; the sum of amounts wraps, so that no input can make it panic.
+/// Sums over attempts. A tile's counts stop at 2^27, so that no sum of tiles can pass 32 bits; the sum of amounts wraps, so
+/// that no input can make it panic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Sum of the amounts in the currency asked for.
@@ -56,68 +57,241 @@ impl Counts {
         }
     }
 
+    // wrapping, because that is one vector instruction for four counts; see the bound above
+    #[inline]
     pub(crate) fn merge(&mut self, other: &Counts) {
         self.amount_minor = self.amount_minor.wrapping_add(other.amount_minor);
-        self.attempts = self.attempts.saturating_add(other.attempts);
-        self.priced = self.priced.saturating_add(other.priced);
-        self.approved = self.approved.saturating_add(other.approved);
-        self.declined = self.declined.saturating_add(other.declined);
-        self.bad_number = self.bad_number.saturating_add(other.bad_number);
-        self.bad_cvc = self.bad_cvc.saturating_add(other.bad_cvc);
-        self.small = self.small.saturating_add(other.small);
-        self.repeats = self.repeats.saturating_add(other.repeats);
-        self.probes = self.probes.saturating_add(other.probes);
-        self.outliers = self.outliers.saturating_add(other.outliers);
-        self.labelled = self.labelled.saturating_add(other.labelled);
-        self.frauds = self.frauds.saturating_add(other.frauds);
+        self.attempts = self.attempts.wrapping_add(other.attempts);
+        self.priced = self.priced.wrapping_add(other.priced);
+        self.approved = self.approved.wrapping_add(other.approved);
+        self.declined = self.declined.wrapping_add(other.declined);
+        self.bad_number = self.bad_number.wrapping_add(other.bad_number);
+        self.bad_cvc = self.bad_cvc.wrapping_add(other.bad_cvc);
+        self.small = self.small.wrapping_add(other.small);
+        self.repeats = self.repeats.wrapping_add(other.repeats);
+        self.probes = self.probes.wrapping_add(other.probes);
+        self.outliers = self.outliers.wrapping_add(other.outliers);
+        self.labelled = self.labelled.wrapping_add(other.labelled);
+        self.frauds = self.frauds.wrapping_add(other.frauds);
     }
 }
 
-/// The tiles that are not empty, oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ring(Vec<Tile>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Tile {
-    /// Which stretch of time this is: event time divided by the width.
-    number: i64,
-    counts: Counts,
+impl Counts {
+    /// Leaves out what a [`Day`] does not count.
+    pub(crate) fn keep_what_days_hold(&mut self) {
+        *self = Counts {
+            approved: 0,
+            bad_number: 0,
+            bad_cvc: 0,
+            small: 0,
+            repeats: 0,
+            probes: 0,
+            ..*self
+        };
+    }
 }
 
-impl Ring {
-    pub const EMPTY: Ring = Ring(Vec::new());
+/// Sums over one stretch of time.
+pub(crate) trait Tile: Copy {
+    fn new(number: i32) -> Self;
+    /// Which stretch this is: event time divided by the width.
+    fn number(&self) -> i32;
+    fn add(&mut self, counts: &Counts);
+    fn add_to(&self, totals: &mut Counts);
+}
 
-    /// Adds to the tile at `at_ms`; older than the `keep` newest stretches is ignored.
-    pub fn add(&mut self, at_ms: i64, width_ms: i64, keep: usize, counts: &Counts) {
-        let number = at_ms.div_euclid(width_ms);
-        let newest = self.0.last().map_or(number, |tile| tile.number.max(number));
-        let oldest = newest.saturating_sub(keep as i64 - 1);
+/// All counts, of a busy key: one cache line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Minute {
+    counts: Counts,
+    number: i32,
+}
+
+impl Tile for Minute {
+    fn new(number: i32) -> Self {
+        Minute {
+            counts: Counts::default(),
+            number,
+        }
+    }
+
+    fn number(&self) -> i32 {
+        self.number
+    }
+
+    fn add(&mut self, counts: &Counts) {
+        if self.counts.attempts < COUNT_MAX {
+            self.counts.merge(counts);
+        }
+    }
+
+    fn add_to(&self, totals: &mut Counts) {
+        totals.merge(&self.counts);
+    }
+}
+
+/// What one tile counts at most: 32 tiles of it fit 32 bits.
+const COUNT_MAX: u32 = 1 << 27;
+
+/// What windows over days and weeks need, for every key: a third of a cache line. A tile that reaches 65,535 is halved, sum and
+/// counts alike: of the busiest keys the long windows tell shares and means, and no longer numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Day {
+    amount_minor: i64,
+    number: i32,
+    attempts: u16,
+    priced: u16,
+    declined: u16,
+    outliers: u16,
+    labelled: u16,
+    frauds: u16,
+}
+
+impl Tile for Day {
+    fn new(number: i32) -> Self {
+        Day {
+            amount_minor: 0,
+            number,
+            attempts: 0,
+            priced: 0,
+            declined: 0,
+            outliers: 0,
+            labelled: 0,
+            frauds: 0,
+        }
+    }
+
+    fn number(&self) -> i32 {
+        self.number
+    }
+
+    fn add(&mut self, counts: &Counts) {
+        if self.attempts.max(self.labelled) == u16::MAX {
+            self.amount_minor /= 2;
+            for count in [
+                &mut self.attempts,
+                &mut self.priced,
+                &mut self.declined,
+                &mut self.outliers,
+                &mut self.labelled,
+                &mut self.frauds,
+            ] {
+                *count /= 2;
+            }
+        }
+        // one attempt or label at a time: none of the counts passes the largest
+        self.amount_minor = self.amount_minor.wrapping_add(counts.amount_minor);
+        self.attempts += counts.attempts as u16;
+        self.priced += counts.priced as u16;
+        self.declined += counts.declined as u16;
+        self.outliers += counts.outliers as u16;
+        self.labelled += counts.labelled as u16;
+        self.frauds += counts.frauds as u16;
+    }
+
+    fn add_to(&self, totals: &mut Counts) {
+        totals.amount_minor = totals.amount_minor.wrapping_add(self.amount_minor);
+        totals.attempts += u32::from(self.attempts);
+        totals.priced += u32::from(self.priced);
+        totals.declined += u32::from(self.declined);
+        totals.outliers += u32::from(self.outliers);
+        totals.labelled += u32::from(self.labelled);
+        totals.frauds += u32::from(self.frauds);
+    }
+}
+
+/// Tiles that are not empty, oldest first; tiles of a second width may follow (see [`Shape`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ring<T>(Vec<T>);
+
+impl<T> Default for Ring<T> {
+    fn default() -> Self {
+        Ring(Vec::new())
+    }
+}
+
+/// Tiles of one width, as many as are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    width_ms: i64,
+    pub keep: usize,
+    /// Tiles with numbers from here on up belong to it.
+    offset: i32,
+}
+
+impl Shape {
+    pub const fn first(width_ms: i64, keep: usize) -> Self {
+        Shape {
+            width_ms,
+            keep,
+            offset: 0,
+        }
+    }
+
+    /// A second kind of tiles in the same ring: their numbers are moved out of the way of the first's.
+    pub const fn second(width_ms: i64, keep: usize) -> Self {
+        Shape {
+            width_ms,
+            keep,
+            offset: 1 << 30,
+        }
+    }
+
+    fn number(&self, at_ms: i64) -> i32 {
+        let number = at_ms.div_euclid(self.width_ms);
+        number.clamp(-i64::from(REACH) + 1, i64::from(REACH) - 1) as i32 + self.offset
+    }
+}
+
+/// Tiles of one shape are never further apart, those of two never nearer.
+const REACH: i32 = 1 << 29;
+
+impl<T: Tile> Ring<T> {
+    /// Adds to the tile at `at_ms`; older than the newest stretches that are kept is ignored.
+    pub fn add(&mut self, at_ms: i64, shape: Shape, counts: &Counts) {
+        let number = shape.number(at_ms);
+        let after = self
+            .0
+            .iter()
+            .rposition(|tile| tile.number() <= number)
+            .map_or(0, |before| before + 1);
+        if let Some(tile) = after.checked_sub(1).map(|before| &mut self.0[before])
+            && tile.number() == number
+        {
+            return tile.add(counts);
+        }
+        let same_shape = |tile: &T| (i64::from(tile.number()) - i64::from(number)).abs() < i64::from(REACH);
+        let newer = self.0[after..].iter().rev().find(|tile| same_shape(tile));
+        let oldest = newer.map_or(number, Tile::number) - shape.keep as i32 + 1;
         if number < oldest {
             return;
         }
-        let expired = self.0.iter().take_while(|tile| tile.number < oldest).count();
-        self.0.drain(..expired);
-        let place = self.0.iter().rposition(|tile| tile.number <= number);
-        match place {
-            Some(place) if self.0[place].number == number => self.0[place].counts.merge(counts),
-            _ => self.0.insert(
-                place.map_or(0, |before| before + 1),
-                Tile {
-                    number,
-                    counts: *counts,
-                },
-            ),
+        let mut tile = T::new(number);
+        tile.add(counts);
+        self.0.insert(after, tile);
+        let expired = |tile: &T| tile.number() < oldest && same_shape(tile);
+        if let Some(first) = self.0.iter().position(expired) {
+            let last = self.0.iter().rposition(expired).unwrap_or(first);
+            self.0.drain(first..=last);
         }
     }
 
     /// Adds up the tiles that the window ending at `at_ms` touches.
-    pub fn sum(&self, at_ms: i64, window: Window, totals: &mut Counts) {
-        let last = at_ms.div_euclid(window.tile_ms());
-        let first = at_ms.saturating_sub(window.length_ms()).div_euclid(window.tile_ms());
-        let newest_first = self.0.iter().rev().skip_while(|tile| tile.number > last);
-        for tile in newest_first.take_while(|tile| tile.number >= first) {
-            totals.merge(&tile.counts);
+    pub fn sum(&self, at_ms: i64, shape: Shape, window: Window, totals: &mut Counts) {
+        let last = shape.number(at_ms);
+        let first = shape.number(at_ms.saturating_sub(window.length_ms()));
+        let newest_first = self.0.iter().rev().skip_while(|tile| tile.number() > last);
+        for tile in newest_first.take_while(|tile| tile.number() >= first) {
+            tile.add_to(totals);
         }
+    }
+
+    /// Reads a little of each cache line or two.
+    pub fn touch(&self) -> i64 {
+        self.0
+            .iter()
+            .step_by(4)
+            .fold(0, |all, tile| all ^ i64::from(tile.number()))
     }
 
     /// From content alone.
@@ -125,13 +299,13 @@ impl Ring {
         if self.0.is_empty() {
             0
         } else {
-            Ring::bytes_of(self.0.len())
+            Self::bytes_of(self.0.len())
         }
     }
 
     /// Bytes of so many tiles on the heap.
     pub const fn bytes_of(tiles: usize) -> usize {
         let room = tiles.next_power_of_two();
-        (if room < 4 { 4 } else { room }) * size_of::<Tile>()
+        (if room < 4 { 4 } else { room }) * size_of::<T>()
     }
 }

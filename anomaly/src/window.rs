@@ -12,14 +12,14 @@
 //! Must never grow with traffic: see [`History::BYTES_MAX`].
 
 use crate::neighbours::Neighbours;
-use crate::tile::{Counts, Ring};
+use crate::tile::{Counts, Day, Minute, Ring, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Attempts of one key in 24 hours that are kept one by one.
 pub const EXACT_MAX: usize = 128;
 /// Tiles that cover a window of a busy key; one more holds the edge.
-pub const TILES: usize = 24;
+pub const TILES: usize = 12;
 
 /// How far back a figure looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +126,8 @@ pub struct Totals {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     recent: Recent,
-    /// What the log has let go, and labels; none until there is any.
-    past: Option<Box<Past>>,
+    /// Days and weeks of what the log has let go, and of labels.
+    past: Ring<Day>,
     neighbours: Neighbours,
     /// The currency that tiles sum amounts in: the first one seen.
     currency: [u8; 3],
@@ -146,13 +146,10 @@ impl Default for Recent {
 }
 
 impl History {
-    /// What the history of one key can take on the heap at most: 25 tiles for each of four windows, or a log, then days,
-    /// weeks and counterparts.
+    /// What the history of one key can take on the heap at most: tiles for four windows, then days, weeks and counterparts.
     pub const BYTES_MAX: usize = size_of::<Tiled>()
-        + 4 * Ring::bytes_of(TILES + 1)
-        + size_of::<Past>()
-        + Ring::bytes_of(DAYS)
-        + Ring::bytes_of(WEEKS)
+        + Window::SHORT * Ring::<Minute>::bytes_of(TILES + 1)
+        + Ring::<Day>::bytes_of(DAYS.keep + WEEKS.keep)
         + Neighbours::BYTES_MAX;
 
     /// Adds one attempt at its place in time.
@@ -165,12 +162,12 @@ impl History {
             Recent::Exact(log) => {
                 let currency = self.currency;
                 let past = &mut self.past;
-                insert(log, o, |old| past.get_or_insert_default().observe(old, currency));
+                insert(log, o, |old| add(past, old.at_ms, &old.counts(currency)));
                 if log.len() > EXACT_MAX {
                     let mut tiled = Box::<Tiled>::default();
                     for logged in log.iter() {
                         tiled.observe(logged, currency);
-                        past.get_or_insert_default().observe(logged, currency);
+                        add(past, logged.at_ms, &logged.counts(currency));
                     }
                     self.recent = Recent::Tiled(tiled);
                 }
@@ -184,7 +181,7 @@ impl History {
             Recent::Tiled(tiled) => {
                 let logged = Logged::of(o);
                 tiled.observe(&logged, self.currency);
-                self.past.get_or_insert_default().observe(&logged, self.currency);
+                add(&mut self.past, o.at_ms, &logged.counts(self.currency));
             }
         }
     }
@@ -196,28 +193,27 @@ impl History {
             frauds: u32::from(fraud),
             ..Counts::default()
         };
-        self.past.get_or_insert_default().add(known_ms, &counts);
+        add(&mut self.past, known_ms, &counts);
     }
 
     /// The windows that end at `at_ms`, in the order of [`Window::ALL`]. Amounts are those in `currency`; beyond 24 hours, and
-    /// for a busy key, they are there for the key's own (first) currency alone.
-    pub fn totals(&self, at_ms: i64, currency: [u8; 3]) -> [Totals; 7] {
-        let mut totals = [Totals::default(); 7];
+    /// for a busy key, they are there for the key's own (first) currency alone. Beyond 24 hours only attempts, amounts, declines,
+    /// outliers, counterparts and labels are counted.
+    pub fn totals(&self, at_ms: i64, currency: [u8; 3], totals: &mut [Totals; 7]) {
+        *totals = Default::default();
         match &self.recent {
-            Recent::Exact(log) => log_totals(log, at_ms, currency, &mut totals),
+            Recent::Exact(log) => log_totals(log, at_ms, currency, totals),
             Recent::Tiled(tiled) => {
                 for ((slot, ring), window) in totals.iter_mut().zip(&tiled.rings).zip(Window::ALL) {
-                    ring.sum(at_ms, window, &mut slot.counts);
+                    ring.sum(at_ms, short(window), window, &mut slot.counts);
                 }
             }
         }
-        if let Some(past) = &self.past {
-            past.days
-                .sum(at_ms, Window::D7, &mut totals[Window::D7 as usize].counts);
-            past.weeks
-                .sum(at_ms, Window::D30, &mut totals[Window::D30 as usize].counts);
-            past.weeks
-                .sum(at_ms, Window::D90, &mut totals[Window::D90 as usize].counts);
+        for slot in &mut totals[Window::SHORT..] {
+            slot.counts.keep_what_days_hold();
+        }
+        for (window, shape) in [(Window::D7, DAYS), (Window::D30, WEEKS), (Window::D90, WEEKS)] {
+            self.past.sum(at_ms, shape, window, &mut totals[window as usize].counts);
         }
         if currency != self.currency {
             let tiled = usize::from(self.is_exact()) * Window::SHORT;
@@ -228,7 +224,15 @@ impl History {
         for (slot, distinct) in totals.iter_mut().zip(self.neighbours.distinct(at_ms)) {
             slot.distinct = distinct;
         }
-        totals
+    }
+
+    /// Reads a little of everything on the heap.
+    pub(crate) fn touch(&self) -> i64 {
+        let recent = match &self.recent {
+            Recent::Exact(log) => log.back().map_or(0, |logged| logged.at_ms),
+            Recent::Tiled(tiled) => tiled.newest_ms,
+        };
+        recent ^ self.past.touch() ^ self.neighbours.touch()
     }
 
     /// Whether every figure up to 24 hours is exact.
@@ -241,12 +245,9 @@ impl History {
         let recent = match &self.recent {
             Recent::Exact(log) if log.is_empty() => 0,
             Recent::Exact(log) => log.len().next_power_of_two().max(4) * size_of::<Logged>(),
-            Recent::Tiled(tiled) => size_of::<Tiled>() + tiled.rings.iter().map(Ring::heap_bytes).sum::<usize>(),
+            Recent::Tiled(_) => size_of::<Tiled>() + Window::SHORT * Ring::<Minute>::bytes_of(TILES + 1),
         };
-        let past = self.past.as_ref().map_or(0, |past| {
-            size_of::<Past>() + past.days.heap_bytes() + past.weeks.heap_bytes()
-        });
-        recent + past + self.neighbours.heap_bytes()
+        recent + self.past.heap_bytes() + self.neighbours.heap_bytes()
     }
 }
 
@@ -311,14 +312,14 @@ fn log_totals(log: &VecDeque<Logged>, at_ms: i64, currency: [u8; 3], totals: &mu
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Tiled {
     newest_ms: i64,
-    rings: [Ring; Window::SHORT],
+    rings: [Ring<Minute>; Window::SHORT],
 }
 
 impl Default for Tiled {
     fn default() -> Self {
         Tiled {
             newest_ms: i64::MIN,
-            rings: [const { Ring::EMPTY }; Window::SHORT],
+            rings: Default::default(),
         }
     }
 }
@@ -328,28 +329,19 @@ impl Tiled {
         self.newest_ms = self.newest_ms.max(logged.at_ms);
         let counts = logged.counts(currency);
         for (ring, window) in self.rings.iter_mut().zip(Window::ALL) {
-            ring.add(logged.at_ms, window.tile_ms(), TILES + 1, &counts);
+            ring.add(logged.at_ms, short(window), &counts);
         }
     }
 }
 
-const DAYS: usize = 8;
-const WEEKS: usize = 14;
+const DAYS: Shape = Shape::first(Window::D7.tile_ms(), 8);
+const WEEKS: Shape = Shape::second(Window::D90.tile_ms(), 14);
 
-/// Days and weeks of a key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Past {
-    days: Ring,
-    weeks: Ring,
+const fn short(window: Window) -> Shape {
+    Shape::first(window.tile_ms(), TILES + 1)
 }
 
-impl Past {
-    fn observe(&mut self, logged: &Logged, currency: [u8; 3]) {
-        self.add(logged.at_ms, &logged.counts(currency));
-    }
-
-    fn add(&mut self, at_ms: i64, counts: &Counts) {
-        self.days.add(at_ms, Window::D7.tile_ms(), DAYS, counts);
-        self.weeks.add(at_ms, Window::D90.tile_ms(), WEEKS, counts);
-    }
+fn add(past: &mut Ring<Day>, at_ms: i64, counts: &Counts) {
+    past.add(at_ms, DAYS, counts);
+    past.add(at_ms, WEEKS, counts);
 }

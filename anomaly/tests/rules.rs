@@ -84,6 +84,7 @@ const TABLE: &[Row] = &[
     Row { rule: "card_testing_device", feature: "device_cards_10m", limit: 5, history: |e, n| repeat(e, n, |i| Attempt { device: Some(1), amount_minor: SMALL, ..new_card(i) }, Outcome::Approved), attempt: |_| Attempt { device: Some(1), ..plain("x") } },
     Row { rule: "card_testing_ip", feature: "ip_cards_10m", limit: 20, history: |e, n| repeat(e, n, |i| Attempt { ip: ip(1), ..new_card(i) }, GENERIC), attempt: |_| Attempt { ip: ip(1), amount_minor: SMALL, ..plain("x") } },
     Row { rule: "card_testing_merchant", feature: "merchant_cards_10m", limit: 100, history: |e, n| repeat(e, n, new_card, GENERIC), attempt: |_| Attempt { amount_minor: SMALL, ..plain("x") } },
+    Row { rule: "card_testing_surge", feature: "merchant_probes_1m", limit: 8, history: |e, n| repeat(e, n, new_card, GENERIC), attempt: |_| Attempt { amount_minor: SMALL, ..plain("x") } },
     Row { rule: "ip_many_cards", feature: "ip_cards_10m", limit: 10, history: |e, n| repeat(e, n, |i| Attempt { ip: ip(1), ..new_card(i) }, GENERIC), attempt: |_| Attempt { ip: ip(1), ..plain("x") } },
     Row { rule: "subnet_many_cards", feature: "subnet_cards_10m", limit: 30, history: |e, n| repeat(e, n, |i| Attempt { ip: ip(i), ..new_card(i) }, GENERIC), attempt: |_| Attempt { ip: ip(200), ..plain("x") } },
     Row { rule: "customer_many_cards", feature: "customer_cards_1h", limit: 6, history: |e, n| repeat(e, n, |i| Attempt { customer: Some(1), ..new_card(i) }, GENERIC), attempt: |_| Attempt { customer: Some(1), ..plain("x") } },

@@ -21,6 +21,7 @@ pub mod object;
 pub mod params;
 pub mod server;
 pub mod store;
+pub mod transactions;
 pub mod view;
 pub mod webhook;
 

@@ -11,6 +11,7 @@ mod ledger;
 mod log;
 mod migrate;
 mod print;
+mod risk;
 mod routing;
 mod serve;
 mod serving;
@@ -49,6 +50,8 @@ enum Command {
     Audit(audit::Args),
     /// Say which acquirer payments go to
     Routing(routing::Args),
+    /// Train the scorer's models, and test them on history
+    Risk(risk::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
     Simulator(simulator::Args),
 }
@@ -99,6 +102,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Vault(args) => vault::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Routing(args) => routing::run(args).await,
+        Command::Risk(args) => risk::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
     }
 }
@@ -110,6 +114,8 @@ impl Command {
             // They note by themselves when they begin and end.
             Command::Dev(_) | Command::Serve(_) => None,
             Command::Simulator(_) => None,
+            // Files in, files out: no database, and histories hold no names.
+            Command::Risk(_) => None,
             Command::Migrate(args) => Some(args.deed()),
             Command::Keys(args) => args.deed(),
             Command::Ledger(args) => args.deed(),
