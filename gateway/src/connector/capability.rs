@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 pub enum Method {
     /// by card number
     Card,
-    /// by a code that the payer's WeChat scans; the outcome is told later
-    WechatPay,
 }
 
 impl Method {
@@ -19,7 +17,6 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Card => "card",
-            Method::WechatPay => "wechat_pay",
         }
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! A condition that is absent matches everything. It must never be half right: a document with one wrong word is refused whole.
 
+use crate::connector::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +38,7 @@ pub struct Rule {
     /// lower-case currencies
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub currency: Vec<String>,
-    /// `card`, `wechat_pay`
+    /// `card`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub method: Vec<String>,
     /// `visa`, `mastercard`, ..
@@ -146,12 +147,8 @@ impl Rules {
             if let Some(currency) = rule.currency.iter().find(|code| !is_currency(code)) {
                 return wrong(format!("{currency} is no currency in lower case"));
             }
-            if let Some(method) = rule
-                .method
-                .iter()
-                .find(|m| !["card", "wechat_pay"].contains(&m.as_str()))
-            {
-                return wrong(format!("{method} is no method; known are card, wechat_pay"));
+            if let Some(method) = rule.method.iter().find(|method| *method != Method::Card.as_str()) {
+                return wrong(format!("{method} is no method; known is card"));
             }
             let is_bin = |bin: &String| (1..=6).contains(&bin.len()) && bin.bytes().all(|b| b.is_ascii_digit());
             if let Some(bin) = rule.bin.iter().find(|bin| !is_bin(bin)) {
@@ -268,4 +265,4 @@ fn one() -> u32 {
 }
 
 /// The acquirers that rules may name, enabled or not.
-pub const CONNECTORS: &[&str] = &["stripe", "iso8583", "wechat_pay"];
+pub const CONNECTORS: &[&str] = &["stripe", "iso8583"];
