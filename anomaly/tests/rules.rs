@@ -1,8 +1,8 @@
 //! Every rule at its threshold and one below it, and the traffic that must stay quiet.
 
 use anomaly::{
-    Action, Assessment, Attempt, Config, Decision, DeclineKind, Engine, Level, Lists, Outcome, Policy, Rule, State,
-    Subject, defaults, key,
+    Action, Assessment, Attempt, Config, Decision, DeclineKind, Engine, Level, Lists, Outcome, Policy, Rule, Scored,
+    State, Subject, defaults, key,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -81,6 +81,8 @@ const TABLE: &[Row] = &[
     Row { rule: "allow_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
     Row { rule: "highest_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
     Row { rule: "elevated_list", feature: "list", limit: 1, history: |_, _| (), attempt: |_| plain("4242") },
+    Row { rule: "model_block", feature: "model_score", limit: 75, history: |_, _| (), attempt: |_| plain("x") },
+    Row { rule: "model_review", feature: "model_score", limit: 65, history: |_, _| (), attempt: |_| plain("x") },
     Row { rule: "card_testing_device", feature: "device_cards_10m", limit: 5, history: |e, n| repeat(e, n, |i| Attempt { device: Some(1), amount_minor: SMALL, ..new_card(i) }, Outcome::Approved), attempt: |_| Attempt { device: Some(1), ..plain("x") } },
     Row { rule: "card_testing_ip", feature: "ip_cards_10m", limit: 20, history: |e, n| repeat(e, n, |i| Attempt { ip: ip(1), ..new_card(i) }, GENERIC), attempt: |_| Attempt { ip: ip(1), amount_minor: SMALL, ..plain("x") } },
     Row { rule: "card_testing_merchant", feature: "merchant_cards_10m", limit: 100, history: |e, n| repeat(e, n, new_card, GENERIC), attempt: |_| Attempt { amount_minor: SMALL, ..plain("x") } },
@@ -126,7 +128,12 @@ fn each_rule_fires_at_its_limit_and_not_below() {
                 one.state = state;
             }
             let policy = Policy::compile(&rules, listed(n)).expect("the shipped rules compile");
-            engine.assess(&(row.attempt)(n), &policy)
+            let attempt = (row.attempt)(n);
+            let model = rule.condition.contains("model_score").then(|| Scored {
+                score: f64::from(n),
+                reasons: Vec::new(),
+            });
+            policy.judge(&attempt, &engine.features(&attempt), model)
         };
         let reason = |a: &Assessment| a.reasons.iter().find(|reason| *reason.rule == *rule.name).cloned();
         let at_limit = judge(row.limit, State::Active);

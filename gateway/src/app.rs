@@ -115,6 +115,8 @@ pub struct App {
     pub scorer: anomaly::Engine,
     /// its rules and lists
     pub policies: crate::risk::Policies,
+    /// the trained models in force
+    pub models: crate::risk::models::Models,
     /// how the scorer keeps in step with the database
     pub history: crate::risk::history::Metrics,
     /// acquirers
@@ -158,6 +160,7 @@ impl App {
             vault: parts.vault,
             scorer: parts.scorer,
             policies: parts.policies,
+            models: crate::risk::models::Models::new(parts.risk.model.clone(), parts.risk.challenger.clone()),
             history: crate::risk::history::Metrics::default(),
             connectors: parts.connectors,
             routing: crate::routing::Router::default(),

@@ -210,6 +210,7 @@ impl Service {
             sealing.register(&service.metrics)?;
         }
         service.app.history.register(&service.metrics)?;
+        service.app.models.register(&service.metrics)?;
         let refreshed = service.app.policies.refresh(&service.app).await;
         refreshed
             .map_err(|e| anyhow::anyhow!(e.message))
@@ -220,6 +221,10 @@ impl Service {
             .work
             .push(tokio::spawn(risk::history::run(app, position, file, until_stopped)));
         service.work.push(tokio::spawn(risk::signals::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
+        service.work.push(tokio::spawn(risk::models::Models::run(
             service.app.clone(),
             until(stopped.clone()),
         )));

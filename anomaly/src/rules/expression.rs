@@ -55,7 +55,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) struct Condition {
     root: Flag,
     /// The first feature compared with a constant: what the reason shows as value and limit.
-    pub shown: Option<(Feature, Option<f64>)>,
+    pub shown: Option<(Shown, Option<f64>)>,
     /// The lists asked about, with the kind of subject sought: what the reason names.
     pub lists: Vec<(Kind, u16)>,
 }
@@ -104,6 +104,13 @@ impl Condition {
     pub fn holds(&self, facts: &Facts<'_>) -> bool {
         self.root.value(facts)
     }
+}
+
+/// What a reason shows the value of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shown {
+    Feature(Feature),
+    ModelScore,
 }
 
 /// Every name that a condition may use, beside the features: name, what it is.
@@ -273,7 +280,7 @@ struct Compiler<'a> {
     info: &'a SourceInfo,
     source: &'a str,
     parts: usize,
-    shown: Option<(Feature, Option<f64>)>,
+    shown: Option<(Shown, Option<f64>)>,
     asked: Vec<(Kind, u16)>,
 }
 
@@ -312,7 +319,10 @@ impl Compiler<'_> {
             return Ok(Typed::Subject(kind));
         }
         Ok(match name {
-            "model_score" => Typed::Number(Number::ModelScore),
+            "model_score" => {
+                self.shown.get_or_insert((Shown::ModelScore, None));
+                Typed::Number(Number::ModelScore)
+            }
             "currency" => Typed::Currency,
             "cvc_provided" => Typed::Flag(Flag::CvcProvided),
             _ => {
@@ -323,7 +333,7 @@ impl Compiler<'_> {
                         format!("Nothing is called {name}. Did you mean {nearest}? The names are listed by GET /v1/radar/features."),
                     ));
                 };
-                self.shown.get_or_insert((line.feature, None));
+                self.shown.get_or_insert((Shown::Feature(line.feature), None));
                 match line.unit {
                     Unit::Flag => Typed::Flag(Flag::Feature(line.feature)),
                     _ => Typed::Number(Number::Feature(line.feature)),
@@ -429,11 +439,18 @@ impl Compiler<'_> {
         let before = self.shown;
         match (self.compile(left)?, self.compile(right)?) {
             (Typed::Number(left), Typed::Number(right)) => {
+                let compared = match (&left, &right) {
+                    (Number::Feature(feature), Number::Constant(limit))
+                    | (Number::Constant(limit), Number::Feature(feature)) => Some((Shown::Feature(*feature), *limit)),
+                    (Number::ModelScore, Number::Constant(limit)) | (Number::Constant(limit), Number::ModelScore) => {
+                        Some((Shown::ModelScore, *limit))
+                    }
+                    _ => None,
+                };
                 if before.is_none_or(|(_, limit)| limit.is_none())
-                    && let (Number::Feature(feature), Number::Constant(limit))
-                    | (Number::Constant(limit), Number::Feature(feature)) = (&left, &right)
+                    && let Some((shown, limit)) = compared
                 {
-                    self.shown = Some((*feature, Some(*limit)));
+                    self.shown = Some((shown, Some(limit)));
                 }
                 Ok(Flag::Compare(order, left, right))
             }

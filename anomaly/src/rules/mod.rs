@@ -16,7 +16,7 @@ use crate::assessment::{Assessment, Decision, Level, Reason, Shadow};
 use crate::attempt::Attempt;
 use crate::features::{Feature, Features};
 use crate::lists::Lists;
-use expression::{Condition, Facts};
+use expression::{Condition, Facts, Shown};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -302,7 +302,8 @@ impl Compiled {
             .map(|(kind, _)| *kind);
         let (feature, value, limit) = match (listed, self.condition.shown) {
             (Some(_), _) | (None, None) => ("list", 1.0, None),
-            (None, Some((feature, limit))) => (
+            (None, Some((Shown::ModelScore, limit))) => ("model_score", facts.model_score, limit),
+            (None, Some((Shown::Feature(feature), limit))) => (
                 Feature::name(feature),
                 facts.features.value(feature).unwrap_or_default(),
                 limit,

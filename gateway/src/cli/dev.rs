@@ -209,6 +209,8 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args)
         permissive_scorer: args.permissive_scorer,
         risk: crate::risk::Settings {
             snapshot: Some(folder.path("scorer.snapshot")),
+            model: Some(folder.path("model.json")),
+            challenger: Some(folder.path("challenger.json")),
             ..crate::risk::Settings::default()
         },
         access: crate::limit::Settings::default(),

@@ -262,8 +262,7 @@ impl Attempt {
         *payment = state::apply(payment, &started)?;
         let context = asked.signals.context(payment, instrument.cvc.is_some());
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
-        let verdict = app.scorer.assess(&facts, &app.policies.of(payment.book_id));
-        let mut risk = risk::stored(&verdict);
+        let (verdict, mut risk) = risk::assess(app, &facts, payment.book_id);
         let card = &instrument.method.card;
         let routing = app.routing.decide(
             &app.connectors,

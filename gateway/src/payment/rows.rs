@@ -266,6 +266,9 @@ pub struct Risk {
     pub rule: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Value>,
+    /// what the trained models said
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<crate::risk::models::Said>,
     /// rules on trial that fired, with what they would have asked for
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<Value>,

@@ -7,6 +7,7 @@ pub mod appeals;
 pub mod backtest;
 pub mod history;
 pub mod lists;
+pub mod models;
 pub mod rows;
 pub mod rules;
 pub mod signals;
@@ -34,6 +35,10 @@ use std::path::PathBuf;
 pub struct Settings {
     /// the file that its state is written to, so that a restart need not read the whole history; none for none
     pub snapshot: Option<PathBuf>,
+    /// the model that decides, trained by `counterfoil risk train`; none for none
+    pub model: Option<PathBuf>,
+    /// a model that is only asked, beside it
+    pub challenger: Option<PathBuf>,
     /// of a million payments that would be allowed, how many a person looks at all the same
     pub random_reviews_per_million: u32,
     /// hours until an appeal against a block must be answered
@@ -44,6 +49,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             snapshot: None,
+            model: None,
+            challenger: None,
             random_reviews_per_million: 0,
             appeal_hours: 72,
         }
@@ -202,12 +209,25 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
             .iter()
             .map(|r| json!({"code": *r.code, "message": r.message, "feature": r.feature, "value": r.value, "contribution": r.contribution}))
             .collect(),
+        model: None,
         shadow: verdict
             .shadow
             .iter()
             .map(|s| json!({"rule": *s.rule, "action": s.action}))
             .collect(),
     }
+}
+
+/// What model, rules and lists say of an attempt, and what is kept of it.
+pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment, Risk) {
+    let features = app.scorer.features(facts);
+    let (said, scored) = app.models.judge(&features).unzip();
+    let verdict = app.policies.of(book_id).judge(facts, &features, scored);
+    let risk = Risk {
+        model: said,
+        ..stored(&verdict)
+    };
+    (verdict, risk)
 }
 
 /// Sends a small share of what would be allowed to a person all the same, chosen by chance: without it nobody knows what the
