@@ -3,6 +3,7 @@
 //! A proposal is balanced from the start, has a reason and a ticket, and is never edited: a wrong one is rejected and
 //! another proposed. Approval and journal commit together. That the two are different people is a CHECK of the database,
 //! and a J32 without an approval of exactly its lines is refused by the journal's own trigger, whoever writes it.
+//! One round trip to propose or reject.
 //! Names are what the caller says: it must have authenticated them. Needs the grants of `ledger_writer`.
 
 use jiff::Timestamp;

@@ -1,4 +1,8 @@
-//! Opening books and accounts: idempotent, so that callers open what they need without asking first.
+//! Opening books and accounts: idempotent, so that callers open what they need without asking first; closing and
+//! reopening an account, which is for finance alone.
+//!
+//! One round trip each. Closing locks the account's row as a posting does: it waits for those under way, and those after it
+//! are refused. What an account held stays in it; one with money on hold cannot be closed.
 
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;

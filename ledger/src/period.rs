@@ -3,6 +3,7 @@
 //! A close moves that end on, a reopening moves it back and says why; both are rows for ever, and the last one is the
 //! state. A day can be closed once it is over (UTC). Closing waits for the postings under way, so none slips behind it.
 //! A journal that cannot wait carries a value date instead ([`Draft::or_value_date`](crate::journal::Draft::or_value_date)).
+//! One round trip each; the lock is an advisory one, which postings share and an act has alone.
 //! Needs the grants of `ledger_writer`. Must never be called in a transaction that has posted: that would wait for itself
 //! to end the postings of others for longer than needed.
 

@@ -141,7 +141,7 @@ async fn grow(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<
 }
 
 /// All callers in closed loops until that many payments are made; latencies in microseconds.
-async fn drive(
+pub(crate) async fn drive(
     payer: &Arc<Payer>,
     merchants: &Arc<Vec<Merchant>>,
     callers: usize,

@@ -1,5 +1,6 @@
 //! Measures Counterfoil. Every figure comes with the command that made it, and every run ends with the books proven.
 
+mod bench_export;
 mod bench_growth;
 mod bench_ledger;
 
@@ -31,6 +32,8 @@ enum Bench {
     Ledger(bench_ledger::Args),
     /// The cost of a payment while the books grow to millions; on its own scratch database
     Growth(bench_growth::Args),
+    /// The time to write the books in each format of `ledger export`; on its own scratch database
+    Export(bench_export::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -41,5 +44,6 @@ fn main() -> anyhow::Result<()> {
         Command::Attack(args) => runtime.block_on(loadtest::attack::run(args)),
         Command::Bench(Bench::Ledger(args)) => runtime.block_on(bench_ledger::run(args)),
         Command::Bench(Bench::Growth(args)) => runtime.block_on(bench_growth::run(args)),
+        Command::Bench(Bench::Export(args)) => runtime.block_on(bench_export::run(args)),
     }
 }
