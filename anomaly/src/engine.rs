@@ -114,7 +114,7 @@ pub struct Snapshot {
     entities: Vec<(EntityId, Entity)>,
 }
 
-const SNAPSHOT_VERSION: u32 = 2;
+const SNAPSHOT_VERSION: u32 = 3;
 
 fn flags(outcome: Outcome) -> u8 {
     match outcome {

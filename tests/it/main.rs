@@ -30,6 +30,7 @@ mod reference;
 mod risk;
 mod roles;
 mod routing;
+mod scorer;
 mod sdk;
 mod seal;
 mod secrets;

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 pub use form::encode;
 pub use http::{Answer, Request, Unanswered};
-pub use program::{binary, workspace};
+pub use program::{binary, ensure_built, workspace};
 
 /// A running `counterfoil dev` in a temporary folder; stopped and removed when dropped, or when this process ends in any way.
 pub struct TestApp {

@@ -6,6 +6,7 @@
 pub mod appeals;
 pub mod backtest;
 pub mod history;
+pub mod learn;
 pub mod lists;
 pub mod models;
 pub mod rows;

@@ -1,5 +1,5 @@
 //! `counterfoil risk`: train models from history, test them as they would have gone live, look into them. Reads and writes
-//! files; nothing here touches a running service.
+//! files, and the scorer's log of a service; nothing here changes a running service.
 
 mod backtest;
 mod data;
@@ -34,6 +34,11 @@ enum Command {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
+    if let Command::Train(args) = &args.command
+        && args.data.is_none()
+    {
+        return model::train_from_log(args).await;
+    }
     // minutes of computing: not on a thread that serves others
     tokio::task::spawn_blocking(|| match args.command {
         Command::Backtest(args) => backtest::run(&args),

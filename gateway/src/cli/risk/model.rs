@@ -4,26 +4,31 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anomaly::backtest::{self, Protocol, Replay};
-use anomaly::model::Model;
 use anomaly::model::cost::Costs;
 use anomaly::model::train::Settings;
+use anomaly::model::{Body, Model};
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 
-use super::super::print;
 use super::super::table::{Align, Table};
+use super::super::{database, print};
 use super::data;
+use crate::clock::Clock;
+use crate::risk::learn;
 
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   counterfoil risk train --data history.csv.gz --out model.json
   counterfoil risk train --data history.csv.gz --out model.json --review-minor 500 --lost-sale-share 0.5
+  counterfoil risk train --label-delay-days 45 --out model.json     # the payments of the service itself
 
-Trains on the last days whose labels are known at the end of the file. Amounts of costs are in minor units.")]
+Trains on the last days whose labels are known at the end. Amounts of costs are in minor units.")]
 pub(super) struct TrainArgs {
-    /// History as CSV, plain or gzip
+    /// History as CSV, plain or gzip; without it, the log of the service in the database
     #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    database: database::Which,
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -82,35 +87,57 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn train(args: &TrainArgs) -> Result<()> {
-    let transactions = data::read(&args.data)?;
-    let settings = Settings {
-        trees: args.trees,
-        ..Settings::default()
-    };
-    let costs = Costs {
-        review_minor: args.review_minor,
-        fraud_fee_minor: args.fraud_fee_minor,
-        lost_sale_share: args.lost_sale_share,
-        ..Costs::default()
-    };
+    let data = args.data.as_deref().context("no --data")?;
+    let transactions = data::read(data)?;
     let bar = data::progress("replaying", &transactions);
+    let (settings, costs) = args.wanted();
     let body = backtest::train_model(
         &transactions,
         args.train_days,
         args.label_delay_days,
         &settings,
         costs,
-        |day| {
-            bar.set_position(day.unsigned_abs());
-        },
+        |day| bar.set_position(day.unsigned_abs()),
     )
     .map_err(|error| anyhow!(error))?;
     bar.finish_and_clear();
-    let file = Model::write(&body)?;
-    let model = Model::read(&file).context("the model just trained")?;
-    fs::write(&args.out, file).with_context(|| format!("cannot write {}", args.out.display()))?;
-    print::text(described(&model));
-    Ok(())
+    args.keep(&body)
+}
+
+pub(super) async fn train_from_log(args: &TrainArgs) -> Result<()> {
+    let client = args.database.connect().await?;
+    let window = learn::Window {
+        now: Clock::default().now(),
+        train_days: args.train_days,
+        label_delay_days: args.label_delay_days,
+    };
+    let (settings, costs) = args.wanted();
+    let body = learn::learn(&client, anomaly::Config::default(), window, settings, costs).await?;
+    args.keep(&body)
+}
+
+impl TrainArgs {
+    fn wanted(&self) -> (Settings, Costs) {
+        let settings = Settings {
+            trees: self.trees,
+            ..Settings::default()
+        };
+        let costs = Costs {
+            review_minor: self.review_minor,
+            fraud_fee_minor: self.fraud_fee_minor,
+            lost_sale_share: self.lost_sale_share,
+            ..Costs::default()
+        };
+        (settings, costs)
+    }
+
+    fn keep(&self, body: &Body) -> Result<()> {
+        let file = Model::write(body)?;
+        let model = Model::read(&file).context("the model just trained")?;
+        fs::write(&self.out, file).with_context(|| format!("cannot write {}", self.out.display()))?;
+        print::text(described(&model));
+        Ok(())
+    }
 }
 
 pub(super) fn score(args: &ScoreArgs) -> Result<()> {
