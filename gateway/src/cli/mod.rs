@@ -114,13 +114,12 @@ impl Command {
             // They note by themselves when they begin and end.
             Command::Dev(_) | Command::Serve(_) => None,
             Command::Simulator(_) => None,
-            // Files in, files out: no database, and histories hold no names.
-            Command::Risk(_) => None,
             Command::Migrate(args) => Some(args.deed()),
             Command::Keys(args) => args.deed(),
             Command::Ledger(args) => args.deed(),
             Command::Vault(args) => args.deed(),
             Command::Audit(args) => args.deed(),
+            Command::Risk(args) => args.deed(),
             Command::Routing(args) => args.deed(),
         }
     }
@@ -160,6 +159,13 @@ mod tests {
         ("audit verify", "counts, and what is wrong"),
         ("routing check", "a file, and no database"),
         ("routing show", "rules, which every charge tells"),
+        (
+            "risk backtest",
+            "files in, figures out: no database, and histories hold no names",
+        ),
+        ("risk generate", "makes a file"),
+        ("risk score", "files in, scores out"),
+        ("risk show", "shows a file"),
     ];
 
     /// One call of each of the others.
@@ -186,6 +192,7 @@ mod tests {
         "vault retire k1",
         "vault shred pm_1 --yes",
         "audit export",
+        "risk train --out model.json",
     ];
 
     #[test]

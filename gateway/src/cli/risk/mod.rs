@@ -9,6 +9,8 @@ mod model;
 use anyhow::Result;
 use clap::Subcommand;
 
+use super::deed::Deed;
+
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   counterfoil risk generate --seed 7 --out history.csv.gz
@@ -31,6 +33,16 @@ enum Command {
     Show(model::ShowArgs),
     /// Make a history with fraud in it, by seed
     Generate(generate::Args),
+}
+
+impl Args {
+    /// Training reads payments where it is not given a file.
+    pub(super) fn deed(&self) -> Option<Deed> {
+        match &self.command {
+            Command::Train(args) if args.data.is_none() => Some(Deed::new("risk train", &args.database)),
+            _ => None,
+        }
+    }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {

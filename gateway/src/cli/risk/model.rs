@@ -28,7 +28,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
-    database: database::Which,
+    pub(super) database: database::Which,
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
