@@ -244,7 +244,59 @@ async fn a_crash_neither_loses_nor_doubles_a_payout() {
     assert_eq!(made, 40);
     assert_eq!(balance(&app, id).await, (10_000, 0, 0));
     app.verify_books().await;
+    each_fault_is_named(&app, id).await;
     app.stop().await;
+}
+
+/// What the audit ties together, untied one by one by the owner of the database.
+async fn each_fault_is_named(app: &TestApp, id: &str) {
+    let sql = app.sql().await;
+    let book: i64 = sql
+        .query_one("SELECT book_id FROM gateway.merchant WHERE id = $1", &[&id])
+        .await
+        .expect("a book")
+        .get(0);
+    let copied = |table: &str, with: &str| {
+        format!(
+            "INSERT INTO gateway.{table} SELECT (jsonb_populate_record(t, '{with}')).* FROM (SELECT t FROM gateway.{table} t
+             WHERE book_id = {book} ORDER BY id LIMIT 1) one"
+        )
+    };
+    let faults = [
+        (copied("payout", r#"{"id": "po_made_up"}"#), "po_made_up"),
+        (
+            format!("INSERT INTO gateway.reserve_lot VALUES ({book}, 'rsv_made_up', 1, 'gbp', 100, 100, now(), now())"),
+            "lots 100",
+        ),
+        (copied("balance_transaction", r#"{"id": "txn_made_up"}"#), ", lines"),
+    ];
+    for (fault, named) in faults {
+        sql.execute(&fault, &[])
+            .await
+            .unwrap_or_else(|e| panic!("{fault}: {e:?}"));
+        let verified = app.counterfoil(&["ledger", "verify"]).await;
+        let text = tests::said(&verified);
+        assert!(
+            !verified.status.success() && text.contains(named),
+            "{named} is not noticed:\n{text}"
+        );
+    }
+}
+
+/// More is owed than there is: the reserve pays before the platform does.
+#[tokio::test]
+async fn the_reserve_pays_what_is_owed_before_its_time() {
+    let app = TestApp::shared().await;
+    let id = &merchant(app, &checker(app).await).await;
+    set(app, id, json!({ "reserve": { "percent": "50", "days": 30 } })).await;
+    let sale = sell(app, id, 4_000).await;
+    comes_to(app, id, (2_000, 0, 2_000)).await;
+    pay_out(app, id, 2_000).await.ok();
+    let refund = json!({ "payment_intent": sale["id"], "amount": 1_500 });
+    app.post("/v1/refunds").account(id).params(refund).send().await.ok();
+    wake(app, id).await;
+    comes_to(app, id, (0, 0, 500)).await;
+    app.verify_books().await;
 }
 
 #[tokio::test]
