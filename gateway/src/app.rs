@@ -67,6 +67,8 @@ pub struct Settings {
     pub payers_base_url: Option<String>,
     /// there is a mail server for receipts
     pub mails_receipts: bool,
+    /// from one alarm of a kind and key to the next
+    pub alarm_quiet: Duration,
     /// published test tokens are accepted and test cards carry their risk levels
     pub test_mode: bool,
 }
@@ -83,6 +85,7 @@ impl Default for Settings {
             settlement_delay: SignedDuration::from_hours(48),
             payers_base_url: None,
             mails_receipts: false,
+            alarm_quiet: Duration::from_secs(300),
             test_mode: false,
         }
     }
@@ -136,7 +139,7 @@ pub struct App {
     /// how much callers may ask for, and have asked for
     pub limits: crate::limit::Limits,
     /// what was refused at the gate
-    pub security: crate::security::Events,
+    pub security: Arc<crate::security::Events>,
     /// how the scorer is set
     pub risk: crate::risk::Settings,
     /// rung when a callback of an acquirer was stored
@@ -171,7 +174,7 @@ impl App {
             risk: parts.risk,
             keys: crate::auth::KeyCache::default(),
             limits: crate::limit::Limits::new(parts.access),
-            security: crate::security::Events::default(),
+            security: Arc::default(),
             callbacks: tokio::sync::Notify::new(),
             merchants: RwLock::default(),
             opened: Mutex::default(),

@@ -10,7 +10,7 @@ pub mod export;
 mod store;
 mod trail;
 
-pub use store::{Query, event, events};
+pub use store::{Query, event, events, insert};
 pub use trail::{Trail, finish};
 
 use crate::commit::{Row, Table};

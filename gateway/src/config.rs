@@ -3,6 +3,8 @@
 //! A setting that is unknown, missing, of the wrong kind or out of range stops the start and is named; nothing is guessed and
 //! nothing falls back in silence. Secrets show neither in `Debug` nor in errors.
 
+mod told;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,12 +13,12 @@ use std::time::Duration;
 use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 
-use crate::audit_log::export;
 use crate::connector;
 use crate::edge::{ClientAuth, Files, Limits};
 use crate::egress;
 use crate::vault::TransitConfig;
-use crate::webhook::receiver::Receiver;
+
+pub use told::{Alerts, Audit};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +40,8 @@ pub struct Settings {
     pub seal: Seal,
     /// Where the audit log is told.
     pub audit: Audit,
+    /// Who is told of security events.
+    pub alerts: Alerts,
     /// An acquirer on Stripe's wire.
     pub stripe: Stripe,
     /// Payers' browsers.
@@ -122,6 +126,8 @@ pub struct Seal {
     pub every_ms: u64,
     /// Journals in a page at most.
     pub page_journals: u32,
+    /// Milliseconds between looks at what was sealed lately.
+    pub verify_every_ms: u64,
 }
 
 impl Seal {
@@ -182,22 +188,6 @@ impl Mail {
             authorities: (!self.authorities.as_os_str().is_empty()).then(|| self.authorities.clone()),
         })
     }
-}
-
-/// Where the audit log is told.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Audit {
-    /// A directory for its lines; empty for none.
-    pub directory: PathBuf,
-    /// A receiver of its lines; empty for none.
-    pub url: String,
-    /// What signs them.
-    pub secret: Secret,
-    /// Authorities whose certificates the receiver may have.
-    pub authorities: PathBuf,
-    /// Milliseconds between looks.
-    pub every_ms: u64,
 }
 
 /// Events told to merchants.
@@ -374,19 +364,11 @@ impl Settings {
         {
             return Err(wrong("mail", &format!("{error:#}")));
         }
-        if self.audit.every_ms == 0 || self.audit.every_ms > 60_000 {
-            return Err(wrong("audit.every_ms", "must be from 1 to 60000 (a minute)"));
+        if self.seal.verify_every_ms == 0 {
+            return Err(wrong("seal.verify_every_ms", "must be above 0"));
         }
-        if !self.audit.directory.as_os_str().is_empty() && !self.audit.directory.is_dir() {
-            return Err(wrong("audit.directory", "must be a directory that exists"));
-        }
-        if !self.audit.url.is_empty() {
-            if self.audit.secret.0.is_empty() {
-                return Err(wrong("audit.secret", "must be set: the receiver knows us by it"));
-            }
-            let none = std::sync::Arc::new(rustls::RootCertStore::empty());
-            Receiver::new(&self.audit.url, "", &none).map_err(|problem| wrong("audit.url", &problem))?;
-        }
+        self.alerts.check()?;
+        self.audit.check()?;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             return Err(wrong("log.filter", &error.to_string()));
         }
@@ -501,31 +483,6 @@ impl Listener {
             client,
         }
     }
-}
-
-impl Audit {
-    /// Where to, with what it needs.
-    ///
-    /// # Errors
-    /// When the authorities cannot be read.
-    pub fn export(&self) -> anyhow::Result<export::Config> {
-        Ok(export::Config {
-            directory: (!self.directory.as_os_str().is_empty()).then(|| self.directory.clone()),
-            receiver: receiver(&self.url, &self.secret, &self.authorities)?,
-            every: Duration::from_millis(self.every_ms),
-        })
-    }
-}
-
-fn receiver(url: &str, secret: &Secret, authorities: &Path) -> anyhow::Result<Option<Receiver>> {
-    if url.is_empty() {
-        return Ok(None);
-    }
-    let file = (!authorities.as_os_str().is_empty()).then_some(authorities);
-    let roots = egress::roots_or_none(file).map_err(anyhow::Error::msg)?;
-    Receiver::new(url, secret.expose(), &roots)
-        .map(Some)
-        .map_err(anyhow::Error::msg)
 }
 
 impl Vault {

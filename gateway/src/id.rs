@@ -28,6 +28,8 @@ pub mod prefix {
     pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";
     pub const KEY: &str = "key";
+    pub const WEBHOOK_SECRET: &str = "whs";
+    pub const DELIVERY: &str = "whd";
     pub const AUDIT_EVENT: &str = "aud";
     pub const RISK_RULE: &str = "rule";
     pub const VALUE_LIST: &str = "rsl";

@@ -6,6 +6,7 @@
 #![recursion_limit = "256"] // the wire's objects are wide json! literals
 
 pub mod account;
+pub mod alert;
 pub mod api;
 pub mod app;
 pub mod audit;

@@ -1,15 +1,16 @@
-//! What was refused at the gate, counted and kept: the feed of alarms.
+//! What was refused at the gate, or found to be wrong, counted and kept: the feed of [alarms](crate::alert).
 //!
 //! Equal events of one source within a moment are one row with a count, and the number of rows waiting is bounded, so that an
 //! attack can fill neither the memory nor the table. An event names an address and, at most, a key's id: never a key, a
 //! parameter or a person.
 
-use crate::app::App;
+use deadpool_postgres::Pool;
 use jiff::Timestamp;
 use prometheus::{IntCounterVec, Opts};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio_postgres::types::Type;
 
 /// What happened.
@@ -26,6 +27,12 @@ pub enum Kind {
     SignatureInvalid,
     NonceReplayed,
     Throttled,
+    /// a callback that its acquirer did not sign
+    ForgedCallback,
+    /// a target that leads into our own network
+    EgressRefused,
+    /// sealed history is not what was sealed
+    Tampered,
 }
 
 impl Kind {
@@ -42,6 +49,9 @@ impl Kind {
             Kind::SignatureInvalid => "signature_invalid",
             Kind::NonceReplayed => "nonce_replayed",
             Kind::Throttled => "throttled",
+            Kind::ForgedCallback => "forged_callback",
+            Kind::EgressRefused => "egress_refused",
+            Kind::Tampered => "tampered",
         }
     }
 }
@@ -53,15 +63,30 @@ pub struct Source {
     pub address: Option<IpAddr>,
     /// `key_..`, when the key is one of ours
     pub key_id: Option<Arc<str>>,
+    /// what more there is to say, in our own words
+    pub detail: Option<Arc<str>>,
+}
+
+impl Source {
+    /// No peer of ours: something that was found.
+    pub fn found(detail: &str) -> Self {
+        let detail: String = detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX).collect();
+        Self {
+            detail: Some(detail.into()),
+            ..Self::default()
+        }
+    }
 }
 
 /// Events that wait to be written.
+#[derive(Debug)]
 pub struct Events {
     waiting: Mutex<HashMap<(Kind, Source), Waiting>>,
     /// `counterfoil_security_events_total` by kind
     pub metric: IntCounterVec,
 }
 
+#[derive(Debug)]
 struct Waiting {
     request_id: String,
     times: i64,
@@ -99,44 +124,48 @@ impl Events {
     }
 
     /// Writes what waits, one row per kind and source. What cannot be written is lost to the table, not to the log.
-    pub(crate) async fn flush(&self, app: &App) -> anyhow::Result<usize> {
+    /// `quiet` is the time from one alarm of a kind and key to the next.
+    pub(crate) async fn flush(&self, database: &Pool, quiet: Duration) -> anyhow::Result<usize> {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.is_empty() {
             return Ok(0);
         }
-        let (mut kinds, mut addresses, mut keys, mut requests, mut times, mut first, mut last) =
-            (vec![], vec![], vec![], vec![], vec![], vec![], vec![]);
+        let (mut kinds, mut addresses, mut keys, mut requests, mut details) = (vec![], vec![], vec![], vec![], vec![]);
+        let (mut times, mut first, mut last) = (vec![], vec![], vec![]);
         for ((kind, source), event) in &waiting {
             tracing::warn!(
                 kind = kind.as_str(),
                 source = source.address.map(tracing::field::display),
                 key_id = source.key_id.as_deref(),
+                detail = source.detail.as_deref(),
                 first_request_id = event.request_id,
                 times = event.times,
-                "refused at the gate"
+                "security event"
             );
             kinds.push(kind.as_str());
             addresses.push(source.address);
             keys.push(source.key_id.as_deref());
             requests.push(event.request_id.as_str());
+            details.push(source.detail.as_deref());
             times.push(event.times);
             first.push(event.first_at);
             last.push(event.last_at);
         }
-        app.reads
+        database
             .get()
             .await?
             .query_typed(
-                "INSERT INTO gateway.security_event (kind, source, key_id, request_id, times, first_at, last_at)
-                 SELECT * FROM unnest($1::text[], $2::inet[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])",
+                "SELECT gateway.note_security_events($1, $2, $3, $4, $5, $6, $7, $8, make_interval(secs => $9))",
                 &[
                     (&kinds, Type::TEXT_ARRAY),
                     (&addresses, Type::INET_ARRAY),
                     (&keys, Type::TEXT_ARRAY),
                     (&requests, Type::TEXT_ARRAY),
+                    (&details, Type::TEXT_ARRAY),
                     (&times, Type::INT8_ARRAY),
                     (&first, Type::TIMESTAMPTZ_ARRAY),
                     (&last, Type::TIMESTAMPTZ_ARRAY),
+                    (&quiet.as_secs_f64(), Type::FLOAT8),
                 ],
             )
             .await?;
@@ -146,6 +175,7 @@ impl Events {
 
 /// Kinds and sources that may wait at once: a quarter of a megabyte.
 const SOURCES_MAX: usize = 1024;
+const DETAIL_MAX: usize = 300;
 
 #[cfg(test)]
 mod tests {
@@ -157,14 +187,14 @@ mod tests {
         for host in 0..3000u32 {
             let source = Source {
                 address: Some(IpAddr::V4(host.into())),
-                key_id: None,
+                ..Source::default()
             };
             for _ in 0..2 {
                 events.record(Kind::WrongKey, &source, "req_1", Timestamp::UNIX_EPOCH);
             }
         }
         let waiting = events.waiting.lock().expect("not poisoned");
-        assert!(waiting.len() <= SOURCES_MAX + Kind::Throttled as usize + 1);
+        assert!(waiting.len() <= SOURCES_MAX + Kind::Tampered as usize + 1);
         assert_eq!(waiting.values().map(|event| event.times).sum::<i64>(), 6000);
         assert_eq!(events.metric.with_label_values(&["wrong_key"]).get(), 6000);
     }

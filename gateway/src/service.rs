@@ -3,6 +3,7 @@
 //! `serve` and `dev` build the same thing from different settings. Readiness is given only after the scorer has its state
 //! back. It must never hold a rule of its own.
 
+use crate::alert::{self, Alarms};
 use crate::app::{App, Parts, Settings};
 use crate::audit_log::{self, AuditEvent};
 use crate::clock::Clock;
@@ -49,6 +50,8 @@ pub struct ServiceConfig {
     pub seal: seal::Config,
     /// where the audit log is told
     pub audit: audit_log::export::Config,
+    /// who is told of security events
+    pub alerts: alert::Config,
     /// the acquirers
     pub connectors: connector::Settings,
     /// scheme and host where payers' browsers reach the API listener
@@ -173,6 +176,7 @@ impl Service {
             settings: Settings {
                 payers_base_url: config.payers_base_url,
                 mails_receipts: mailer.is_some(),
+                alarm_quiet: config.alerts.quiet,
                 ..if config.development {
                     Settings::development()
                 } else {
@@ -273,18 +277,26 @@ impl Service {
             service.app.vault.clone(),
             service.app.clock.clone(),
             service.app.committer.events.clone(),
-        );
+        )
+        .reporting(service.app.security.clone());
         service.work.push(tokio::spawn(deliverer.run(until(stopped.clone()))));
         service.work.push(tokio::spawn(callback::Processor::run(
             service.app.clone(),
             until(stopped.clone()),
         )));
         for sealing in sealings {
-            let reads = service.app.reads.clone();
+            let app = service.app.clone();
             service
                 .work
-                .push(tokio::spawn(sealing.run(reads, until(stopped.clone()))));
+                .push(tokio::spawn(sealing.run(app, until(stopped.clone()))));
         }
+        let alarms = Alarms::new(
+            config.alerts,
+            service.app.reads.clone(),
+            service.app.clock.clone(),
+            &service.metrics,
+        )?;
+        service.work.push(tokio::spawn(alarms.run(until(stopped.clone()))));
         service.work.push(tokio::spawn(audit_log::export::run(
             config.audit,
             service.app.reads.clone(),

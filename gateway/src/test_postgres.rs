@@ -82,16 +82,20 @@ impl Postgres {
             .unwrap();
         let postgres = Self { server, dir };
         let mut tries = 0;
-        let client = loop {
+        loop {
             match postgres.pool("postgres").get().await {
-                Ok(client) => break client,
+                Ok(_) => break,
                 Err(e) if tries > 600 => panic!("the server does not answer: {e}"),
                 Err(_) => tries += 1,
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        };
-        for migration in MIGRATIONS {
-            client.batch_execute(migration).await.unwrap();
+        }
+        let mut owner = postgres.connect("postgres").await;
+        crate::service::migrate(&mut owner).await.unwrap();
+        // Production gives each its own password; here nobody else reaches the socket.
+        for role in ["gateway_app", "vault_app", "vault_keeper", "finance_ro", "auditor"] {
+            let login = format!("ALTER ROLE {role} LOGIN");
+            owner.batch_execute(&login).await.unwrap();
         }
         postgres
     }
@@ -150,13 +154,3 @@ fn bin_dir() -> PathBuf {
         newest.expect("PostgreSQL is installed")
     ))
 }
-
-const MIGRATIONS: [&str; 7] = [
-    include_str!("../migrations/V1__objects.sql"),
-    include_str!("../migrations/V2__vault.sql"),
-    include_str!("../migrations/V3__roles.sql"),
-    include_str!("../migrations/V4__disputes.sql"),
-    include_str!("../migrations/V11__vault_keys.sql"),
-    include_str!("../migrations/V40__iso8583.sql"),
-    include_str!("../migrations/V50__risk.sql"),
-];

@@ -258,7 +258,9 @@ impl World {
                 push: gateway::seal::push::Config::default(),
                 every: Duration::from_secs(1),
                 page_journals: 4096,
+                verify_every: Duration::from_secs(300),
             },
+            alerts: gateway::alert::Config::default(),
             audit: gateway::audit_log::export::Config {
                 every: Duration::from_secs(1),
                 ..Default::default()

@@ -20,6 +20,8 @@ const REFERENCE: [&str; 8] = [
 
 /// Stay on the coordinator: not of one book, and not on the path of a payment.
 const LOCAL: &[&str] = &[
+    "gateway.alert",
+    "gateway.alert_delivery",
     "gateway.audit_event",
     "gateway.audit_export",
     "gateway.audit_seal",

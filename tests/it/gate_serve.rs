@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tests::{TestApp, binary, eventually, workspace};
 use tokio::process::{Child, Command};
 
-type Https = Client<hyper_rustls::HttpsConnector<HttpConnector>, Empty<bytes::Bytes>>;
+pub type Https = Client<hyper_rustls::HttpsConnector<HttpConnector>, Empty<bytes::Bytes>>;
 
 /// A second process; ends with the test.
 pub struct Second {
@@ -66,6 +66,7 @@ impl Second {
             .arg("serve")
             .arg("--config")
             .arg(&file)
+            .env("COUNTERFOIL__SEAL__VERIFY_EVERY_MS", "500")
             .current_dir(workspace())
             .stderr(log)
             .kill_on_drop(true)
@@ -98,7 +99,7 @@ async fn ask(client: &Https, url: &str, headers: &[(String, String)]) -> Option<
     send(client, "GET", url, headers).await
 }
 
-async fn send(client: &Https, method: &str, url: &str, headers: &[(String, String)]) -> Option<(u16, Value)> {
+pub async fn send(client: &Https, method: &str, url: &str, headers: &[(String, String)]) -> Option<(u16, Value)> {
     let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(name, value);
@@ -112,7 +113,7 @@ async fn send(client: &Https, method: &str, url: &str, headers: &[(String, Strin
     Some((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
-fn client(app: &TestApp, identity: Option<&Identity>) -> Https {
+pub fn client(app: &TestApp, identity: Option<&Identity>) -> Https {
     let mut roots = rustls::RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(app.told("/ca_file")).expect("the CA");
     roots.add(ca).expect("a CA");
@@ -139,7 +140,7 @@ fn client(app: &TestApp, identity: Option<&Identity>) -> Https {
 }
 
 /// A client certificate.
-struct Identity {
+pub struct Identity {
     certificate: CertificateDer<'static>,
     key: String,
 }

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod acquirers;
+mod alerts;
 mod app;
 mod attacks;
 mod audit_log;

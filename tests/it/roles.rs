@@ -13,6 +13,8 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("gateway_app",   "gateway.balance_transaction",  "U",     &[]),
     ("gateway_app",   "gateway.audit_event",          "U",     &[]),
     ("gateway_app",   "gateway.audit_seal",           "IU",    &[]),
+    ("gateway_app",   "gateway.webhook_secret",       "U",     &[]),
+    ("gateway_app",   "gateway.delivery_attempt",     "U",     &[]),
     ("gateway_app",   "gateway.console_user",         "UDT",   &[]),
     ("gateway_app",   "ledger.*",                     "IUDT",  &[]),
     ("gateway_app",   "vault.*",                      "SIUDT", &[]),
@@ -62,6 +64,8 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("auditor",       "gateway.console_user",         "S",     &[]),
     ("auditor",       "gateway.webhook_endpoint",     "S",     &[]),
     ("auditor",       "gateway.bank_account",         "S",     &[]),
+    ("auditor",       "gateway.webhook_secret",       "S",     &[]),
+    ("finance_ro",    "gateway.webhook_secret",       "S",     &[]),
     ("auditor",       "gateway.request",              "S",     &[]),
 ];
 
@@ -70,6 +74,7 @@ const PRUNED: &[&str] = &["gateway.request"];
 /// Tables with small secrets that a rotation seals again.
 const SEALED: &[&str] = &[
     "gateway.webhook_endpoint",
+    "gateway.webhook_secret",
     "gateway.bank_account",
     "risk.value_list_item",
 ];
@@ -164,6 +169,7 @@ async fn every_role_can_do_its_work() {
         ("finance_ro",    "SELECT count(*) FROM ledger.posting"),
         ("auditor",       "SELECT count(*) FROM gateway.event"),
         ("auditor",       "SELECT count(*) FROM gateway.audit_event"),
+        ("auditor",       NOTE_EVENT),
         ("finance_ro",    NOTE_ACT),
         ("vault_keeper",  NOTE_ACT),
         ("auditor",       "SELECT count(*) FROM ledger.journal"),
@@ -322,6 +328,8 @@ async fn tables(owner: &Client) -> BTreeMap<String, Vec<String>> {
 /// What every role may: say what it did. As whom is not its to say.
 const NOTE_ACT: &str =
     "SELECT gateway.note_act(gen_random_uuid(), now(), 'operator:x@y', 'a test', NULL, NULL, 'done', NULL)";
+/// Who finds that history was changed raises the alarm.
+const NOTE_EVENT: &str = "SELECT gateway.note_security_events(ARRAY['tampered'], ARRAY[NULL::inet], ARRAY[NULL], ARRAY[NULL], ARRAY['x'], ARRAY[1::bigint], ARRAY[now()], ARRAY[now()], interval '0')";
 const DENIED: &str = "42501";
 /// The ledger's own code for an attempt on its history.
 const IMMUTABLE: &str = "LG007";

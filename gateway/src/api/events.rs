@@ -1,13 +1,15 @@
 //! `/v1/events`: what happened, in the very bytes that webhooks deliver.
 
 use super::error::ApiError;
-use super::input::{AdminRead, In, Reply};
+use super::input::{AdminRead, AdminWrite, In, Reply};
 use super::list;
 use super::params::Params;
 use crate::call::{Answer, Call};
+use crate::commit::Unit;
 use crate::event::Event;
+use crate::payment::flow::claim;
 use crate::payment::store::{self, Filter};
-use crate::webhook::event_json;
+use crate::webhook::{again, event_json};
 use crate::{id, wire};
 use axum::extract::Path;
 use std::collections::HashMap;
@@ -26,6 +28,53 @@ pub(super) async fn retrieve(Path(id): Path<String>, mut input: In<AdminRead>) -
     let event = found.ok_or_else(|| ApiError::not_found("event", &id, "id"))?;
     let body = render(call, std::slice::from_ref(&event)).await?.concat();
     Ok(answer(body))
+}
+
+/// Has the event delivered again: to one endpoint, or to all that were to have it.
+pub(super) async fn retry(Path(id): Path<String>, mut input: In<AdminWrite>) -> Reply {
+    let mut params = input.take();
+    let endpoint = params.text("webhook_endpoint")?;
+    params.finish()?;
+    input
+        .run(|call| async move {
+            // Sending again is not undone by a key that was used before: look first.
+            if let Some(answer) = super::idempotency::stored(call).await? {
+                return Ok(answer);
+            }
+            expands_nothing(call)?;
+            let known = id::is_valid(id::prefix::EVENT, &id);
+            let client = call.app.reads.get().await?;
+            let found: Option<Event> = match known {
+                true => store::get(&**client, call.book_id(), &id).await?,
+                false => None,
+            };
+            let event = found.ok_or_else(|| ApiError::not_found("event", &id, "id"))?;
+            let told = again::again(
+                &**client,
+                call.book_id(),
+                &id,
+                endpoint.as_deref(),
+                call.app.clock.now(),
+            )
+            .await?;
+            drop(client);
+            if told == 0 {
+                return Err(match &endpoint {
+                    Some(endpoint) => ApiError::not_found("enabled webhook endpoint", endpoint, "webhook_endpoint"),
+                    None => ApiError::invalid(
+                        "event_not_deliverable",
+                        "webhook_endpoint",
+                        "No enabled webhook endpoint was to have this event: name the one that shall have it.",
+                    ),
+                });
+            }
+            let answer = answer(render(call, std::slice::from_ref(&event)).await?.concat());
+            let unit = claim(call, Unit::new(call.book_id()), &event.id, Some(&answer));
+            call.app.commit(unit).await?;
+            call.app.committer.events.notify_one();
+            Ok(answer)
+        })
+        .await
 }
 
 pub(super) async fn index(mut input: In<AdminRead>) -> Reply {

@@ -8,16 +8,18 @@ use super::error::{ApiError, shown};
 use super::input::{AdminRead, AdminWrite, In, Reply};
 use super::list;
 use super::params::Params;
-use crate::app::App;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Unit};
 use crate::payment::flow::{claim, merge_metadata};
 use crate::payment::store::{self, Filter};
-use crate::webhook::endpoint::{EndpointStatus, Sealed, WebhookEndpoint, WebhookEndpointDetails};
+use crate::security;
+use crate::webhook::again::{self, Query, State};
+use crate::webhook::endpoint::{EndpointStatus, Sealed, WebhookEndpoint, WebhookEndpointDetails, WebhookSecret};
 use crate::webhook::target::{Policy, Target};
-use crate::webhook::{new_secret, seal_secrets};
+use crate::webhook::{new_secret, seal_rolled, seal_secrets};
 use crate::{id, wire};
 use axum::extract::Path;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +28,14 @@ use tokio_postgres::types::Type;
 /// Every event is copied to each: more than a handful is a mistake, as at Stripe.
 const MAX_ENDPOINTS: i64 = 16;
 const RETRIES: usize = 20;
+/// How long an old secret signs on: a day, a week at most.
+const OVERLAP_S: i64 = 86_400;
+const OVERLAP_MAX_S: i64 = 7 * 86_400;
 
 pub(super) async fn create(mut input: In<AdminWrite>) -> Reply {
     let mut params = input.take();
     let url = params.required_text("url")?;
-    check_url(&input.call.app, &url)?;
+    check_url(&input, &url)?;
     let enabled_events = enabled_events(&mut params)?.ok_or_else(|| ApiError::missing("enabled_events"))?;
     let description = params.text("description")?;
     let api_version = params.text("api_version")?;
@@ -88,7 +93,7 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<AdminWrite>) ->
     let mut params = input.take();
     let url = params.text("url")?;
     if let Some(url) = &url {
-        check_url(&input.call.app, url)?;
+        check_url(&input, url)?;
     }
     let enabled_events = enabled_events(&mut params)?;
     let disabled = params.boolean("disabled")?;
@@ -126,6 +131,81 @@ pub(super) async fn delete(Path(id): Path<String>, mut input: In<AdminWrite>) ->
         endpoint.status = EndpointStatus::Disabled;
     };
     input.run(|call| modify(call, &id, change)).await
+}
+
+/// Makes a new secret; the one before it signs beside it for a while, so that receivers can change over.
+pub(super) async fn roll_secret(Path(id): Path<String>, mut input: In<AdminWrite>) -> Reply {
+    let mut params = input.take();
+    let overlap = params.integer("expires_in")?.unwrap_or(OVERLAP_S);
+    if !(0..=OVERLAP_MAX_S).contains(&overlap) {
+        return Err(ApiError::invalid(
+            "parameter_invalid_integer",
+            "expires_in",
+            format!("The old secret can sign for 0 to {OVERLAP_MAX_S} more seconds (a week)."),
+        ));
+    }
+    params.finish()?;
+    input
+        .run(|call| async move {
+            let endpoint = load(call, &id).await?;
+            let secret = new_secret().map_err(ApiError::internal)?;
+            let row_id = id::new(id::prefix::WEBHOOK_SECRET);
+            let sealed = seal_rolled(&call.app.vault, &row_id, &secret).map_err(ApiError::internal)?;
+            let rolled = WebhookSecret {
+                book_id: call.book_id(),
+                id: row_id,
+                endpoint_id: endpoint.id.clone(),
+                secret: Sealed(sealed),
+                previous_until: call.at + jiff::SignedDuration::from_secs(overlap),
+                created_at: call.at,
+            };
+            let mut object = wire::webhook_endpoint(&endpoint);
+            let stored = Answer::ok(&object);
+            let unit = Unit::new(call.book_id()).insert(&rolled);
+            call.app.commit(claim(call, unit, &endpoint.id, Some(&stored))).await?;
+            object["secret"] = secret.as_str().into();
+            Ok(Answer::ok(&object))
+        })
+        .await
+}
+
+/// What was told there, with every attempt.
+pub(super) async fn deliveries(Path(id): Path<String>, mut input: In<AdminRead>) -> Reply {
+    let mut params = input.take();
+    let page = list::page(&mut params)?;
+    let words = State::ALL.map(State::as_str);
+    let status = params.choice("status", &words)?;
+    params.finish()?;
+    let endpoint = load(&input.call, &id).await?;
+    let cursor = |param: &str, id: &Option<String>| -> Result<Option<String>, ApiError> {
+        let Some(id) = id else { return Ok(None) };
+        match id::to_uuid(id::prefix::DELIVERY, id) {
+            Some(event) => Ok(Some(id::from_uuid(id::prefix::EVENT, event))),
+            None => Err(ApiError::not_found("delivery", id, param)),
+        }
+    };
+    let query = Query {
+        book_id: input.call.book_id(),
+        endpoint_id: &endpoint.id,
+        state: State::ALL
+            .into_iter()
+            .find(|state| Some(state.as_str()) == status.as_deref()),
+        after: cursor("starting_after", &page.starting_after)?,
+        before: cursor("ending_before", &page.ending_before)?,
+        limit: page.limit + 1,
+    };
+    let client = input.call.app.reads.get().await?;
+    let mut found = again::deliveries(&**client, &query).await?;
+    let has_more = found.len() as i64 > page.limit;
+    if has_more {
+        // The one too many is the farthest from the cursor.
+        found.remove(if query.before.is_some() { 0 } else { found.len() - 1 });
+    }
+    let data: Vec<Value> = found.iter().map(wire::webhook_delivery).collect();
+    let url = format!("/v1/webhook_endpoints/{}/deliveries", endpoint.id);
+    Ok(Answer::ok(
+        &json!({ "object": "list", "data": data, "has_more": has_more, "url": url }),
+    ))
 }
 
 pub(super) async fn index(mut input: In<AdminRead>) -> Reply {
@@ -195,16 +275,24 @@ async fn room_for_one_more(call: &Call) -> Result<(), ApiError> {
     ))
 }
 
-fn check_url(app: &App, url: &str) -> Result<(), ApiError> {
+fn check_url(input: &In<AdminWrite>, url: &str) -> Result<(), ApiError> {
+    let app = &input.call.app;
     let policy = Policy {
         allow_private: app.settings.test_mode,
         // nothing is connected to here
         roots: Arc::new(rustls::RootCertStore::empty()),
         timeout: Duration::ZERO,
     };
-    Target::parse(url, &policy)
-        .map(drop)
-        .map_err(|refused| ApiError::invalid("url_invalid", "url", format!("{refused}.")))
+    Target::parse(url, &policy).map(drop).map_err(|refused| {
+        if refused.is_inward() {
+            let mut source = security::Source::found("the address of a webhook endpoint");
+            source.key_id = Some(input.key_id.clone());
+            let (request, now) = (&input.call.request_id, app.clock.now());
+            app.security
+                .record(security::Kind::EgressRefused, &source, request, now);
+        }
+        ApiError::invalid("url_invalid", "url", format!("{refused}."))
+    })
 }
 
 /// `*`, or names of events. A name that nothing here emits is accepted: it costs nothing and never fires.

@@ -53,6 +53,26 @@ pub async fn events(client: &impl GenericClient, query: &Query) -> Result<Vec<Au
     rows.iter().map(read).collect()
 }
 
+/// Writes a row in the transaction of its act, where no unit does.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(client: &impl GenericClient, event: &AuditEvent) -> Result<(), Error> {
+    let id: Uuid = event.id.parse().unwrap_or_default();
+    let params: [(&(dyn ToSql + Sync), Type); 9] = [
+        (&event.book_id, Type::INT8),
+        (&id, Type::UUID),
+        (&event.at, Type::TIMESTAMPTZ),
+        (&event.actor, Type::TEXT),
+        (&event.role, Type::TEXT),
+        (&event.action, Type::TEXT),
+        (&event.object, Type::TEXT),
+        (&event.result.as_str(), Type::TEXT),
+        (&event.detail, Type::TEXT),
+    ];
+    client.query_typed(INSERT, &params).await.map(drop)
+}
+
 /// One row, of this book or of any.
 ///
 /// # Errors
@@ -141,6 +161,10 @@ const NEXT_NEWER: &str = "
       AND ($4::timestamptz IS NULL OR e.at >= $4) AND ($5::timestamptz IS NULL OR e.at < $5)
       AND ($6::uuid IS NULL OR e.id < $6) AND ($7::uuid IS NULL OR e.id > $7)
     ORDER BY e.id LIMIT $8";
+
+const INSERT: &str = "
+    INSERT INTO gateway.audit_event (book_id, id, at, actor, role, action, object, result, detail, recorded_xid)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)";
 
 const ONE: &str = "SELECT * FROM gateway.audit_event e WHERE e.id = $1 AND ($2::bigint IS NULL OR e.book_id = $2)";
 

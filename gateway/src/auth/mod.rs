@@ -336,6 +336,7 @@ pub(crate) fn record(app: &App, extensions: &Extensions, kind: security::Kind, k
     let source = security::Source {
         address: extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical()),
         key_id: key_id.cloned(),
+        detail: None,
     };
     let request_id = extensions.get::<RequestId>().map(RequestId::as_str).unwrap_or_default();
     app.security.record(kind, &source, request_id, app.clock.now());

@@ -15,7 +15,7 @@ pub async fn run(app: Arc<App>, stop: impl Future<Output = ()>) {
             () = &mut stop => true,
             () = tokio::time::sleep(EVERY) => false,
         };
-        if let Err(error) = app.security.flush(&app).await {
+        if let Err(error) = app.security.flush(&app.reads, app.settings.alarm_quiet).await {
             tracing::error!(%error, "security events were not written");
         }
         if let Err(error) = app.keys.flush(&app).await {

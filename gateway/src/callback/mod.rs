@@ -15,6 +15,7 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::Answer;
 use crate::connector::CallbackRefused;
+use crate::security;
 use axum::extract::{Path, State};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -26,6 +27,7 @@ pub(crate) async fn receive(
     State(app): State<Arc<App>>,
     Path(connector): Path<String>,
     headers: HeaderMap,
+    extensions: http::Extensions,
     body: Bytes,
 ) -> Result<Answer, ApiError> {
     let Some(known) = app.connectors.get(&connector) else {
@@ -35,7 +37,10 @@ pub(crate) async fn receive(
     let callback = known.parse_callback(&headers, &body, now).map_err(|refused| {
         tracing::warn!(connector, %refused, "callback refused");
         let code = match refused {
-            CallbackRefused::Signature(_) => "signature_invalid",
+            CallbackRefused::Signature(_) => {
+                crate::auth::record(&app, &extensions, security::Kind::ForgedCallback, None);
+                "signature_invalid"
+            }
             CallbackRefused::Malformed(_) => "invalid_request_body",
         };
         ApiError::invalid(code, "", "This is not a callback of that acquirer.")

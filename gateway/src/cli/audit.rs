@@ -10,7 +10,7 @@ use ledger::verify::Report;
 use serde_json::json;
 
 use super::deed::Deed;
-use super::ledger::seal::{KeyFile, of_dev, read_heads, spinner, table as report_table};
+use super::ledger::seal::{KeyFile, of_dev, raise_alarm, read_heads, spinner, table as report_table};
 use super::table::{Align, Table};
 use super::{database, finance, print};
 use crate::audit_log::{self, Query, events, export};
@@ -130,7 +130,10 @@ async fn verify(args: Verify) -> Result<()> {
     }
     match report.is_ok() {
         true => Ok(()),
-        false => bail!("the audit log is wrong"),
+        false => {
+            raise_alarm(&client, "audit verify", &report).await;
+            bail!("the audit log is wrong")
+        }
     }
 }
 

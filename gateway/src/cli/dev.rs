@@ -181,6 +181,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args)
         transit: None,
         seal: seal_config(folder)?,
         audit: audit_config(folder)?,
+        alerts: crate::alert::Config::default(),
         connectors: connector::Settings {
             stripe: Some(stripe::Settings {
                 base_url: simulator.api_url().to_string(),
@@ -250,6 +251,7 @@ fn seal_config(folder: &Folder) -> Result<seal::Config> {
         push: seal::push::Config::default(),
         every: Duration::from_secs(1),
         page_journals: 4096,
+        verify_every: Duration::from_secs(300),
     })
 }
 

@@ -19,6 +19,7 @@ mod shutdown;
 mod simulator;
 mod table;
 mod vault;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Command {
     Routing(routing::Args),
     /// Train the scorer's models, and test them on history
     Risk(risk::Args),
+    /// What was told to merchants' endpoints, and telling it again
+    Webhooks(webhooks::Args),
     /// Run the outside world: an acquirer with test cards, disputes and faults
     Simulator(simulator::Args),
 }
@@ -103,6 +106,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Audit(args) => audit::run(args).await,
         Command::Routing(args) => routing::run(args).await,
         Command::Risk(args) => risk::run(args).await,
+        Command::Webhooks(args) => webhooks::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
     }
 }
@@ -121,6 +125,7 @@ impl Command {
             Command::Audit(args) => args.deed(),
             Command::Risk(args) => args.deed(),
             Command::Routing(args) => args.deed(),
+            Command::Webhooks(args) => args.deed(),
         }
     }
 }
@@ -166,6 +171,7 @@ mod tests {
         ("risk generate", "makes a file"),
         ("risk score", "files in, scores out"),
         ("risk show", "shows a file"),
+        ("webhooks deliveries", "names of events, and how the receiver answered"),
     ];
 
     /// One call of each of the others.
@@ -193,6 +199,7 @@ mod tests {
         "vault shred pm_1 --yes",
         "audit export",
         "risk train --out model.json",
+        "webhooks resend evt_1",
     ];
 
     #[test]

@@ -77,6 +77,7 @@ fn seal_config(settings: &config::Seal) -> seal::Config {
         push: settings.push(),
         every: Duration::from_millis(settings.every_ms),
         page_journals: settings.page_journals,
+        verify_every: Duration::from_millis(settings.verify_every_ms),
     }
 }
 
@@ -100,6 +101,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         transit: settings.vault.transit()?,
         seal: seal_config(&settings.seal),
         audit: settings.audit.export()?,
+        alerts: settings.alerts.config()?,
         connectors: settings.connectors(),
         payers_base_url: settings.payers.base_url(),
         mail: settings.mail.config(),

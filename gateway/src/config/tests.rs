@@ -92,6 +92,12 @@ fn a_wrong_setting_is_refused_by_name() {
             &[],
             "seal.heads_copy",
         ),
+        (
+            set("[alerts]\nsecret = \"s\"\nurls = \"https://a.example/, http://b.example/\""),
+            &[],
+            "alerts.urls",
+        ),
+        (set("[alerts]\nurls = \"https://a.example/\""), &[], "alerts.secret"),
         (set("[audit]\nevery_ms = 0"), &[], "audit.every_ms"),
         (set("[audit]\ndirectory = \"/no/where\""), &[], "audit.directory"),
         (set("[audit]\nurl = \"https://10.0.0.1/\""), &[], "audit.secret"),

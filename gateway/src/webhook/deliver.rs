@@ -13,10 +13,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use super::target::{Policy, Target, TargetClient};
-use super::{event_json, signature, unseal_secrets};
+use super::target::{LEADS_INWARD, Policy, Target, TargetClient};
+use super::{event_json, signature, unseal_rolled, unseal_secrets};
 use crate::clock::Clock;
-use crate::vault::Vault;
+use crate::security::{Events, Kind, Source};
+use crate::vault::{Vault, VaultError};
 use bytes::Bytes;
 use deadpool_postgres::Pool;
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,7 @@ use store::{Due, EndpointKey, Outcome, Room};
 use tokio::sync::Notify;
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until};
+use zeroize::Zeroizing;
 
 /// How deliveries are made.
 #[derive(Clone, Debug)]
@@ -84,6 +86,7 @@ pub struct Deliverer {
     clock: Clock,
     wake: Arc<Notify>,
     client: TargetClient,
+    security: Arc<Events>,
 }
 
 impl Deliverer {
@@ -98,7 +101,15 @@ impl Deliverer {
             clock,
             wake,
             client,
+            security: Arc::default(),
         }
+    }
+
+    /// The same, telling of targets that lead inward.
+    #[must_use]
+    pub fn reporting(mut self, security: Arc<Events>) -> Self {
+        self.security = security;
+        self
     }
 
     /// Delivers until the shutdown, then lets what is under way finish for a while.
@@ -160,6 +171,7 @@ impl Deliverer {
                 client: self.client.clone(),
                 vault: self.vault.clone(),
                 clock: self.clock.clone(),
+                security: self.security.clone(),
             };
             let task = flight.tasks.spawn(attempt.make(due));
             flight.endpoints.entry(key.clone()).or_default().in_flight += 1;
@@ -198,43 +210,65 @@ struct Attempt {
     client: TargetClient,
     vault: Arc<Vault>,
     clock: Clock,
+    security: Arc<Events>,
 }
 
 impl Attempt {
     async fn make(self, due: Due) -> Outcome {
+        let at = self.clock.now();
         if !due.enabled {
             return Outcome {
                 abandon_endpoint: true,
-                ..Outcome::of(&due, None, Some("the endpoint is disabled".to_owned()))
+                ..Outcome::of(&due, at, None, Some("the endpoint is disabled".to_owned()))
             };
         }
         let answer = self.post(&due).await;
+        if answer.as_ref().is_err_and(|error| error.contains(LEADS_INWARD)) {
+            let source = Source::found(&format!("endpoint {} now leads inward", due.endpoint_id));
+            self.security.record(Kind::EgressRefused, &source, "", self.clock.now());
+        }
         let now = self.clock.now();
+        let duration_ms = now.duration_since(at).as_millis().clamp(0, i128::from(i32::MAX)) as i32;
+        let mut retry_after = None;
         let (status, error) = match answer {
             Ok(answer) if answer.status.is_success() => {
                 return Outcome {
                     delivered_at: Some(now),
-                    ..Outcome::of(&due, Some(answer.status.as_u16()), None)
+                    duration_ms,
+                    ..Outcome::of(&due, at, Some(answer.status.as_u16()), None)
                 };
             }
-            Ok(answer) => (Some(answer.status.as_u16()), answer.body),
+            Ok(answer) => {
+                retry_after = answer.retry_after;
+                (Some(answer.status.as_u16()), answer.body)
+            }
             Err(error) => (None, error),
         };
         let gone = status == Some(410);
-        let delay = usize::try_from(due.attempt - 1)
+        let delay = usize::try_from(due.attempt - due.base - 1)
             .ok()
             .and_then(|failed| self.config.schedule.get(failed));
         Outcome {
-            due_at: delay.filter(|_| !gone).map(|delay| after(now, with_jitter(*delay))),
+            // Who is asked to come later comes later, but not after the next step of the schedule would be long over.
+            due_at: delay.filter(|_| !gone).map(|delay| {
+                after(
+                    now,
+                    with_jitter((*delay).max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX))),
+                )
+            }),
             gone,
-            ..Outcome::of(&due, status, Some(error))
+            duration_ms,
+            ..Outcome::of(&due, at, status, Some(error))
         }
     }
 
     async fn post(&self, due: &Due) -> Result<super::target::Answer, String> {
-        let target = Target::parse(&due.url, &self.config.policy).map_err(|refused| refused.to_string())?;
+        let target = Target::parse(&due.url, &self.config.policy).map_err(|refused| match refused.is_inward() {
+            true => LEADS_INWARD.to_owned(),
+            false => refused.to_string(),
+        })?;
         // An unreadable secret is ours to mend: the receiver is told nothing, and the delivery is tried again.
-        let secrets = unseal_secrets(&self.vault, &due.endpoint_id, &due.secret).map_err(|e| {
+        let secrets = self.secrets(due).map_err(|e| {
             tracing::error!(endpoint_id = due.endpoint_id, error = %e, "a webhook secret cannot be opened");
             "the endpoint's secret cannot be opened".to_owned()
         })?;
@@ -242,6 +276,21 @@ impl Attempt {
         let body = event_json(&due.event, self.config.api_version, due.pending_webhooks);
         let headers = signature::headers(&secrets, &due.event.id, self.clock.now().as_second(), body.as_bytes());
         self.client.post(&target, headers, Bytes::from(body)).await
+    }
+}
+
+impl Attempt {
+    /// What signs now, newest first: the last secret, and the one before it while it is still good.
+    fn secrets(&self, due: &Due) -> Result<Vec<Zeroizing<String>>, VaultError> {
+        let mut live = Vec::with_capacity(2);
+        for (id, sealed, previous_until) in &due.rolled {
+            live.push(unseal_rolled(&self.vault, id, sealed)?);
+            if live.len() == 2 || *previous_until <= self.clock.now() {
+                return Ok(live);
+            }
+        }
+        live.extend(unseal_secrets(&self.vault, &due.endpoint_id, &due.secret)?);
+        Ok(live)
     }
 }
 
@@ -320,6 +369,8 @@ fn after(now: Timestamp, delay: Duration) -> Timestamp {
 
 /// At most so often is the database asked, however often we are woken: commits come by the thousand.
 const LOOK_APART: Duration = Duration::from_millis(5);
+/// However long a receiver asks for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 const SETTLE_AGAIN: Duration = Duration::from_millis(500);
 const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(40);
 /// Attempts under way at one endpoint: many where the last one succeeded, few where nothing is known, one where it failed.

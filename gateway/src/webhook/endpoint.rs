@@ -86,3 +86,26 @@ impl Versioned for WebhookEndpoint {
         &mut self.version
     }
 }
+
+/// `gateway.webhook_secret`: a secret that took over from the one before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct WebhookSecret {
+    pub book_id: i64,
+    pub id: String,
+    pub endpoint_id: String,
+    pub secret: Sealed,
+    /// until when the one before it signs beside it
+    pub previous_until: Timestamp,
+    pub created_at: Timestamp,
+}
+
+impl Row for WebhookSecret {
+    const TABLE: Table = Table::WebhookSecret;
+    fn book_id(&self) -> i64 {
+        self.book_id
+    }
+    fn id(&self) -> &str {
+        &self.id
+    }
+}

@@ -3,6 +3,7 @@
 //! An event's deliveries are made in the event's own commit; [`deliver`] carries them out. Nothing here must ever show
 //! an event in another form than the API does, or send a merchant's event to an address that is not theirs to name.
 
+pub mod again;
 pub mod deliver;
 pub mod endpoint;
 pub mod receiver;
@@ -55,6 +56,24 @@ pub fn new_secret() -> Result<Zeroizing<String>, VaultError> {
     Ok(secret)
 }
 
+/// Seals a secret that takes over, for its own row.
+///
+/// # Errors
+/// Only when there is no randomness.
+pub fn seal_rolled(vault: &Vault, secret_id: &str, secret: &str) -> Result<Vec<u8>, VaultError> {
+    vault.seal(ROLLED_PURPOSE, secret_id, secret.as_bytes())
+}
+
+/// A secret that took over.
+///
+/// # Errors
+/// When the row was altered or its key is not in the key file.
+pub fn unseal_rolled(vault: &Vault, secret_id: &str, sealed: &[u8]) -> Result<Zeroizing<String>, VaultError> {
+    let plain = vault.unseal(ROLLED_PURPOSE, secret_id, sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(|_| VaultError::Broken)?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
 /// Seals an endpoint's secrets for its row, newest first; two while one is being replaced.
 ///
 /// # Errors
@@ -89,6 +108,7 @@ fn push_text_or_null(json: &mut String, text: Option<&str>) {
 }
 
 const SECRET_PURPOSE: &str = "webhook_endpoint";
+const ROLLED_PURPOSE: &str = "webhook_secret";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@
 use crate::egress;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnector;
@@ -51,6 +51,16 @@ pub enum Refused {
     #[error("The URL is too long")]
     Length,
 }
+
+impl Refused {
+    /// Whether it would have led into our own network.
+    pub fn is_inward(self) -> bool {
+        matches!(self, Refused::Address | Refused::Port | Refused::Credentials)
+    }
+}
+
+/// What a connection says that was refused because its name led inward.
+pub const LEADS_INWARD: &str = "the name does not lead to public addresses alone";
 
 /// A URL that was checked; its name is resolved and checked again when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +127,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// the first 2 kB of the body, as text
     pub body: String,
+    /// what `Retry-After` asks for, in seconds
+    pub retry_after: Option<Duration>,
 }
 
 /// Posts to targets. Cheap to clone; connections are kept and shared.
@@ -170,8 +182,13 @@ impl TargetClient {
         let exchange = async {
             let response = self.client.request(request).await.map_err(|e| egress::describe(&e))?;
             let status = response.status();
+            let retry_after = response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
             Ok(Answer {
                 status,
+                retry_after: retry_after.map(Duration::from_secs),
                 body: first_part(response.into_body()).await,
             })
         };
@@ -222,9 +239,7 @@ impl Service<Name> for PublicResolver {
             // The connector puts the port in.
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             if addresses.is_empty() || !(allow_private || addresses.iter().all(|address| is_public(address.ip()))) {
-                return Err(std::io::Error::other(
-                    "the name does not lead to public addresses alone",
-                ));
+                return Err(std::io::Error::other(LEADS_INWARD));
             }
             Ok(addresses.into_iter())
         })

@@ -22,7 +22,7 @@ pub use receipt::receipt;
 pub use risk::{block_appeal, early_fraud_warning, rule, signal, value_list, value_list_item};
 pub use setup_intent::setup_intent;
 pub use terms::terms;
-pub use webhook_endpoint::webhook_endpoint;
+pub use webhook_endpoint::{webhook_delivery, webhook_endpoint};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -5,7 +5,8 @@ import queue
 import threading
 import time
 
-from support import V1, check, eventually, pay, refused, same
+from support import V1, check, client, eventually, pay, refused, same
+import standardwebhooks
 import stripe
 
 received = queue.Queue()
@@ -74,6 +75,62 @@ same("the receiver failed", status, 500)
 status, _, second_body, second_event = delivery("charge.refunded", paid.latest_charge)
 same("and is tried again", (status, second_event.id), (200, first_event.id))
 same("with the same body", second_body, first_body)
+
+# the same delivery under the other scheme, judged by that project's own library
+standardwebhooks.Webhook(endpoint.secret).verify(first_body, dict(first_headers))
+check("Standard Webhooks accepts the signature", True)
+same("its id is the event's", first_headers["webhook-id"], first_event.id)
+for what, body, secret in (("another body", first_body + b" ", endpoint.secret), ("another secret", first_body, "whsec_" + "ab" * 32)):
+    try:
+        standardwebhooks.Webhook(secret).verify(body, dict(first_headers))
+        check(f"it does not accept {what}", False)
+    except standardwebhooks.WebhookVerificationError:
+        check(f"it does not accept {what}", True)
+
+
+# the log of deliveries, and an event again
+def raw(method, path, **params):
+    """What the SDK has no method for, by the SDK's own transport."""
+    return stripe.StripeObject.construct_from(client().raw_request(method, path, **params).data, None)
+
+
+def logged(event_id):
+    """This event's line in the log of the endpoint's deliveries."""
+    listed = raw("get", f"/v1/webhook_endpoints/{endpoint.id}/deliveries?limit=100").data
+    return next((row for row in listed if row.event == event_id), None)
+
+
+eventually("the second attempt is in the log", lambda: logged(first_event.id).status == "delivered")
+entry = logged(first_event.id)
+same("both attempts are", [(a.attempt, a.status) for a in entry.attempts], [(2, 200), (1, 500)])
+same("of this type", (entry.object, entry.event_type), ("webhook_delivery", "charge.refunded"))
+raw("post", f"/v1/events/{first_event.id}/retry", webhook_endpoint=endpoint.id)
+status, again_headers, again_body, again_event = delivery("charge.refunded", paid.latest_charge)
+same("delivered again, with its id", (status, again_event.id, again_headers["webhook-id"]), (200, first_event.id, first_event.id))
+eventually("and that is in the log", lambda: len(logged(first_event.id).attempts) == 3)
+
+# a secret is rolled: both sign, until the old one is over
+rolled = raw("post", f"/v1/webhook_endpoints/{endpoint.id}/roll_secret", expires_in=3600)
+check("a new secret", rolled.secret.startswith("whsec_") and rolled.secret != endpoint.secret)
+raw("post", f"/v1/events/{first_event.id}/retry", webhook_endpoint=endpoint.id)
+_, headers, body, _ = delivery("charge.refunded", paid.latest_charge)
+for name, secret in (("old", endpoint.secret), ("new", rolled.secret)):
+    stripe.Webhook.construct_event(body, headers["Stripe-Signature"], secret)
+    standardwebhooks.Webhook(secret).verify(body, dict(headers))
+    check(f"the {name} secret is good", True)
+last = raw("post", f"/v1/webhook_endpoints/{endpoint.id}/roll_secret", expires_in=0)
+endpoint.secret = last.secret
+raw("post", f"/v1/events/{first_event.id}/retry", webhook_endpoint=endpoint.id)
+_, headers, body, _ = delivery("charge.refunded", paid.latest_charge)
+same("one signature", headers["webhook-signature"].count("v1,"), 1)
+try:
+    standardwebhooks.Webhook(rolled.secret).verify(body, dict(headers))
+    check("the old secret is over", False)
+except standardwebhooks.WebhookVerificationError:
+    check("the old secret is over", True)
+refused("an overlap of a year", stripe.InvalidRequestError,
+        lambda: raw("post", f"/v1/webhook_endpoints/{endpoint.id}/roll_secret", expires_in=31536000), http_status=400, param="expires_in")
+refused("an event that never was", stripe.InvalidRequestError, lambda: raw("post", "/v1/events/evt_none/retry"), http_status=404)
 
 # an endpoint's life
 moved = V1.webhook_endpoints.update(endpoint.id, {"enabled_events": ["payment_intent.canceled"], "disabled": True})

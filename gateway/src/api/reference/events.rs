@@ -24,6 +24,16 @@ pub(in crate::api) fn retrieve() -> Operation {
     Operation::new("Retrieve an event", "event").about("In the very bytes that webhooks deliver.")
 }
 
+pub(in crate::api) fn retry() -> Operation {
+    Operation::new("Deliver an event again", "event")
+        .about("With its own id and the whole schedule of retries before it.")
+        .takes(Fields::new().field(
+            "webhook_endpoint",
+            id_asked("we"),
+            "To this endpoint; without it, to all that were to have it.",
+        ))
+}
+
 pub(in crate::api) fn event() -> Object {
     let data = Fields::new()
         .field("object", open_object(), "The object as it was then.")

@@ -71,6 +71,7 @@ const OBJECTS: &[fn() -> Object] = &[
     events::event,
     webhook_endpoints::webhook_endpoint,
     webhook_endpoints::deleted_webhook_endpoint,
+    webhook_endpoints::webhook_delivery,
     balance::balance,
     balance::balance_transaction,
     accounts::account,

@@ -50,6 +50,60 @@ pub(in crate::api) fn delete() -> Operation {
     Operation::new("Delete a webhook endpoint", "deleted_webhook_endpoint")
 }
 
+pub(in crate::api) fn roll_secret() -> Operation {
+    Operation::new("Roll a webhook endpoint's secret", "webhook_endpoint")
+        .about(
+            "The new secret is in this answer alone. Until the old one expires, deliveries carry the signatures of both. Not a call of \
+             Stripe's.",
+        )
+        .takes(Fields::new().field(
+            "expires_in",
+            integer_from(0, 604_800),
+            "Seconds for which the old secret signs on; a day when not given.",
+        ))
+}
+
+pub(in crate::api) fn deliveries() -> Operation {
+    Operation::list_of("List an endpoint's deliveries", object("webhook_delivery"))
+        .about("What was told there, with every attempt. Not a call of Stripe's.")
+        .takes(Fields::new().field("status", choice(&["pending", "delivered", "failed"]), "Only these."))
+}
+
+pub(in crate::api) fn webhook_delivery() -> Object {
+    let attempt = Fields::new()
+        .field("attempt", integer(), "Counted from one.")
+        .field("created", moment(), "")
+        .field("duration_ms", integer(), "")
+        .field(
+            "error",
+            text().or_null(),
+            "Why it does not count: the answer's beginning, or what went wrong.",
+        )
+        .field(
+            "status",
+            integer().or_null(),
+            "HTTP status; null when there was no answer.",
+        );
+    Object::new(
+        "webhook_delivery",
+        "An event on its way to an endpoint.",
+        Fields::new()
+            .field("id", id("whd"), "")
+            .field("attempts", list(part(attempt)), "The newest first, twenty at most.")
+            .field("delivered_at", moment().or_null(), "")
+            .field("event", id("evt"), "")
+            .field("event_type", text(), "")
+            .field("livemode", boolean(), "")
+            .field("next_attempt", moment().or_null(), "")
+            .field(
+                "status",
+                choice(&["pending", "delivered", "failed"]),
+                "`failed`: given up; it can be asked for again.",
+            )
+            .field("webhook_endpoint", id("we"), ""),
+    )
+}
+
 pub(in crate::api) fn webhook_endpoint() -> Object {
     Object::new(
         "webhook_endpoint",

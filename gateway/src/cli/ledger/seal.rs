@@ -131,7 +131,10 @@ pub(super) async fn verify(args: Verify) -> Result<()> {
     }
     match report.is_ok() {
         true => Ok(()),
-        false => bail!("the books are wrong"),
+        false => {
+            raise_alarm(&client, "ledger verify", &report).await;
+            bail!("the books are wrong")
+        }
     }
 }
 
@@ -148,6 +151,7 @@ pub(super) async fn seal(args: Seal) -> Result<()> {
         push: seal::push::Config::default(), // the service's
         every: Duration::ZERO,               // once
         page_journals: 4096,
+        verify_every: Duration::MAX, // by `verify`
     };
     let mut sealer = config.sealer()?;
     let progress = spinner("{spinner} {human_pos} journals sealed, {elapsed}")?;
@@ -236,6 +240,29 @@ async fn verify_seal(client: &mut Client, args: &Verify) -> Result<Vec<Check>> {
     }
     Ok(report.checks)
 }
+
+/// What is wrong is a security event: the service tells whoever is to be told. Who may not write may still verify.
+pub(in crate::cli) async fn raise_alarm(client: &Client, who: &str, report: &Report) {
+    let wrong = report.checks.iter().find(|check| check.wrong > 0);
+    let detail = wrong.map_or(String::new(), |check| {
+        format!(
+            "{who}: {}: {}",
+            check.name,
+            check.first_wrong.as_deref().unwrap_or_default()
+        )
+    });
+    let detail: String = detail.chars().take(300).collect();
+    let noted = client
+        .query_typed(NOTE, &[(&detail, tokio_postgres::types::Type::TEXT)])
+        .await;
+    if let Err(error) = noted {
+        eprintln!("counterfoil: no alarm was raised: {error}");
+    }
+}
+
+const NOTE: &str = "
+    SELECT gateway.note_security_events(ARRAY['tampered'], ARRAY[NULL::inet], ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[$1], ARRAY[1::bigint],
+        ARRAY[now()], ARRAY[now()], interval '0')";
 
 fn keep(state: Option<&Path>, head: Option<&Head>) -> Result<()> {
     let (Some(state), Some(head)) = (state, head) else {

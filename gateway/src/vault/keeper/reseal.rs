@@ -222,6 +222,11 @@ pub(super) const SEALED: &[SealedColumn] = &[
         list: "SELECT book_id, id, number FROM gateway.bank_account",
         replace: "UPDATE gateway.bank_account SET number = $4 WHERE book_id = $1 AND id = $2 AND number = $3",
     },
+    SealedColumn {
+        purpose: "webhook_secret",
+        list: "SELECT book_id, id, secret FROM gateway.webhook_secret",
+        replace: "UPDATE gateway.webhook_secret SET secret = $4 WHERE book_id = $1 AND id = $2 AND secret = $3",
+    },
 ];
 
 const BATCH: i64 = 200;

@@ -3,8 +3,11 @@
 //! Each is one statement for any number of rows. Rows of one endpoint are taken oldest first; endpoints in random order,
 //! so that none is always last.
 
+use crate::audit_log::AuditEvent;
 use crate::event::Event;
-use deadpool_postgres::Pool;
+use crate::id;
+use crate::webhook::endpoint::WebhookEndpoint;
+use deadpool_postgres::{Pool, Transaction};
 use jiff::Timestamp;
 
 pub(super) type EndpointKey = (i64, String);
@@ -16,7 +19,12 @@ pub(super) struct Due {
     /// counted from one
     pub attempt: i16,
     pub url: String,
+    /// what the endpoint was made with
     pub secret: Vec<u8>,
+    /// what took over since, newest first, with the moment until which the one before signs too; two at most
+    pub rolled: Vec<(String, Vec<u8>, Timestamp)>,
+    /// attempts made before it was asked for again
+    pub base: i16,
     pub enabled: bool,
     pub pending_webhooks: i64,
 }
@@ -43,6 +51,9 @@ pub(super) struct Outcome {
     pub delivered_at: Option<Timestamp>,
     pub status: Option<i16>,
     pub error: Option<String>,
+    /// when it began, and how long it took
+    pub at: Timestamp,
+    pub duration_ms: i32,
     /// the receiver said that it is gone for good
     pub gone: bool,
     /// nothing more is to be delivered to this endpoint
@@ -51,7 +62,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Given up, unless the caller sets one of the times.
-    pub(super) fn of(due: &Due, status: Option<u16>, error: Option<String>) -> Self {
+    pub(super) fn of(due: &Due, at: Timestamp, status: Option<u16>, error: Option<String>) -> Self {
         Self {
             book_id: due.event.book_id,
             endpoint_id: due.endpoint_id.clone(),
@@ -61,6 +72,8 @@ impl Outcome {
             delivered_at: None,
             status: status.and_then(|status| i16::try_from(status).ok()),
             error,
+            at,
+            duration_ms: 0,
             gone: false,
             abandon_endpoint: false,
         }
@@ -120,6 +133,17 @@ pub(super) async fn claim(
                 attempt: row.try_get("attempt")?,
                 url: row.try_get("url")?,
                 secret: row.try_get("secret")?,
+                rolled: {
+                    let ids: Vec<String> = row.try_get("rolled_ids")?;
+                    let secrets: Vec<Vec<u8>> = row.try_get("rolled_secrets")?;
+                    let until: Vec<Timestamp> = row.try_get("rolled_until")?;
+                    ids.into_iter()
+                        .zip(secrets)
+                        .zip(until)
+                        .map(|((id, secret), until)| (id, secret, until))
+                        .collect()
+                },
+                base: row.try_get("base")?,
                 enabled: row.try_get("enabled")?,
                 pending_webhooks: row.try_get("pending_webhooks")?,
             })
@@ -147,6 +171,9 @@ pub(super) async fn settle(pool: &Pool, outcomes: &[Outcome]) -> Result<Vec<Endp
             &column(outcomes, |o| o.delivered_at),
             &column(outcomes, |o| o.status),
             &column(outcomes, |o| o.error.as_deref()),
+            &column(outcomes, |o| o.at),
+            &column(outcomes, |o| o.duration_ms),
+            &column(outcomes, |o| !o.abandon_endpoint),
         ],
     )
     .await?;
@@ -164,13 +191,41 @@ pub(super) async fn settle(pool: &Pool, outcomes: &[Outcome]) -> Result<Vec<Endp
             let statement = tx.prepare_cached(DISABLE).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
                 [&outcome.book_id, &outcome.endpoint_id, &outcome.event_id, &outcome.gone];
-            if tx.execute(&statement, &parameters).await? > 0 {
+            if let Some(row) = tx.query_opt(&statement, &parameters).await? {
+                let endpoint: WebhookEndpoint = crate::payment::store::row(&row)?;
+                notice(&tx, &endpoint, outcome).await?;
                 disabled.push(key);
             }
         }
     }
     tx.commit().await?;
     Ok(disabled)
+}
+
+/// Says that an endpoint was disabled: an event to the merchant's other endpoints, and a line of the audit log.
+async fn notice(
+    tx: &Transaction<'_>,
+    endpoint: &WebhookEndpoint,
+    outcome: &Outcome,
+) -> Result<(), tokio_postgres::Error> {
+    let object = crate::wire::webhook_endpoint(endpoint).to_string();
+    let statement = tx.prepare_cached(NOTICE).await?;
+    let event_id = id::new(id::prefix::EVENT);
+    let now = outcome.at;
+    tx.execute(&statement, &[&endpoint.book_id, &event_id, &endpoint.id, &object, &now])
+        .await?;
+    let why = match outcome.gone {
+        true => "410: it says that it is gone",
+        false => "no attempt of the whole schedule was taken",
+    };
+    let mut event = AuditEvent::of_system(
+        endpoint.book_id,
+        now,
+        "webhook endpoint disabled",
+        Some(endpoint.id.clone()),
+    );
+    event.detail = Some(why.to_owned());
+    crate::audit_log::insert(&**tx, &event).await
 }
 
 /// A plan made while a table was small is kept when it has grown: it must not be one that scans.
@@ -203,22 +258,35 @@ const CLAIM: &str = "
     ), claimed AS (
         UPDATE gateway.delivery d SET due_at = $2, attempt = d.attempt + 1
         WHERE d.ctid = ANY (ARRAY(SELECT row FROM due))
-        RETURNING d.book_id, d.endpoint_id, d.event_id, d.attempt
+        RETURNING d.book_id, d.endpoint_id, d.event_id, d.attempt, d.base
     )
-    SELECT c.book_id, c.endpoint_id, c.event_id, c.attempt, w.url, w.secret, w.status = 'enabled' AND NOT w.deleted AS enabled,
+    SELECT c.book_id, c.endpoint_id, c.event_id, c.attempt, c.base, s.ids AS rolled_ids, s.secrets AS rolled_secrets,
+           s.until AS rolled_until, w.url, w.secret, w.status = 'enabled' AND NOT w.deleted AS enabled,
            e.type, e.object_id, e.object, e.previous, e.request_id, e.idempotency_key, e.created_at,
            (SELECT count(*) FROM gateway.delivery p
             WHERE p.book_id = c.book_id AND p.event_id = c.event_id AND p.due_at IS NOT NULL) AS pending_webhooks
     FROM claimed c
     CROSS JOIN LATERAL (SELECT * FROM gateway.event e WHERE e.book_id = c.book_id AND e.id = c.event_id LIMIT 1) e
-    CROSS JOIN LATERAL (SELECT * FROM gateway.webhook_endpoint w WHERE w.book_id = c.book_id AND w.id = c.endpoint_id LIMIT 1) w";
+    CROSS JOIN LATERAL (SELECT * FROM gateway.webhook_endpoint w WHERE w.book_id = c.book_id AND w.id = c.endpoint_id LIMIT 1) w
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(r.id ORDER BY r.id DESC), '{}') AS ids, coalesce(array_agg(r.secret ORDER BY r.id DESC), '{}') AS secrets,
+               coalesce(array_agg(r.previous_until ORDER BY r.id DESC), '{}') AS until
+        FROM (SELECT * FROM gateway.webhook_secret s WHERE s.book_id = c.book_id AND s.endpoint_id = c.endpoint_id
+              ORDER BY s.id DESC LIMIT 2) r) s";
 
 /// The attempt is the fence: whoever claimed later has the last word.
 const SETTLE: &str = "
+    WITH o AS MATERIALIZED (
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::timestamptz[], $7::smallint[],
+                             $8::text[], $9::timestamptz[], $10::integer[], $11::boolean[])
+             o(book_id, endpoint_id, event_id, attempt, due_at, delivered_at, status, error, at, duration_ms, made)
+    ), logged AS (
+        INSERT INTO gateway.delivery_attempt (book_id, endpoint_id, event_id, attempt, at, duration_ms, status, error)
+        SELECT book_id, endpoint_id, event_id, attempt, at, duration_ms, status, error FROM o WHERE made ON CONFLICT DO NOTHING
+    )
     UPDATE gateway.delivery d
     SET due_at = o.due_at, delivered_at = o.delivered_at, last_status = o.status, last_error = o.error
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::timestamptz[], $7::smallint[], $8::text[])
-         o(book_id, endpoint_id, event_id, attempt, due_at, delivered_at, status, error)
+    FROM o
     WHERE d.book_id = o.book_id AND d.endpoint_id = o.endpoint_id AND d.event_id = o.event_id
       AND d.attempt = o.attempt AND d.due_at IS NOT NULL";
 
@@ -228,7 +296,15 @@ const DISABLE: &str = "
     UPDATE gateway.webhook_endpoint w SET status = 'disabled', version = w.version + 1
     WHERE w.book_id = $1 AND w.id = $2 AND w.status = 'enabled'
       AND ($4 OR NOT EXISTS (SELECT FROM gateway.delivery d WHERE d.book_id = $1 AND d.endpoint_id = $2
-                             AND d.event_id > $3 AND d.delivered_at IS NOT NULL))";
+                             AND d.event_id > $3 AND d.delivered_at IS NOT NULL))
+    RETURNING row_to_json(w)::text";
+
+const NOTICE: &str = "
+    WITH e AS (INSERT INTO gateway.event (book_id, id, type, object_id, object, created_at)
+               VALUES ($1, $2, 'webhook_endpoint.disabled', $3, $4, $5) RETURNING *)
+    INSERT INTO gateway.delivery (book_id, endpoint_id, event_id, due_at)
+    SELECT e.book_id, w.id, e.id, e.created_at FROM e JOIN gateway.webhook_endpoint w ON w.book_id = e.book_id
+    WHERE w.status = 'enabled' AND NOT w.deleted AND (w.enabled_events @> ARRAY['*'] OR w.enabled_events @> ARRAY[e.type])";
 
 /// In bounded bites: a backlog of millions must not become one long transaction.
 const ABANDON: &str = "

@@ -39,6 +39,7 @@ async fn receiver(answer: impl Fn(usize) -> u16 + Send + Sync + 'static) -> (Str
                         status => Ok::<_, hyper::Error>(
                             http::Response::builder()
                                 .status(status)
+                                .header("retry-after", if status == 429 { "3600" } else { "0" })
                                 .body(Full::new(Bytes::from("words")))
                                 .unwrap(),
                         ),
@@ -236,6 +237,8 @@ async fn a_receiver_that_never_answers_well_is_given_up_and_disabled() {
     world.until(SETTLED).await;
     assert_eq!(seen.lock().unwrap().len(), 4);
     assert!(world.ask::<bool>("SELECT attempt = 4 AND delivered_at IS NULL AND last_status = 500 AND last_error = 'words' FROM gateway.delivery").await);
+    let log = "SELECT array_agg(attempt ORDER BY attempt) = '{1,2,3,4}' AND bool_and(status = 500 AND error = 'words' AND duration_ms >= 0) FROM gateway.delivery_attempt";
+    assert!(world.ask::<bool>(log).await, "each attempt is on record");
 }
 
 #[tokio::test]
@@ -251,12 +254,66 @@ async fn a_receiver_that_is_gone_is_asked_no_more() {
     world.until(SETTLED).await;
     // Those that were under way together are all that it was asked.
     assert!(seen.lock().unwrap().len() < 50);
+    let told = "SELECT (SELECT count(*) FROM gateway.event WHERE type = 'webhook_endpoint.disabled' AND object_id = 'we_1') = 1
+                   AND (SELECT count(*) FROM gateway.audit_event WHERE object = 'we_1' AND detail LIKE '410%') = 1";
+    assert!(world.ask::<bool>(told).await, "the merchant and the log are told once");
     assert_eq!(
         world
             .ask::<i64>("SELECT count(*) FROM gateway.delivery WHERE delivered_at IS NOT NULL")
             .await,
         0
     );
+}
+
+/// Asked for again: the same event, and the whole schedule before it.
+#[tokio::test]
+async fn what_is_asked_for_again_has_its_whole_schedule() {
+    let world = World::new("deliver-again").await;
+    let (url, seen) = receiver(|nth| if nth == 1 { 200 } else { 500 }).await;
+    world.endpoint("we_1", &url).await;
+    world.happens(1, &["we_1"]).await;
+    let (_stop, _run) = world.start(world.config());
+    world.until(SETTLED).await;
+    let pool = world.server.pool("gateway_app");
+    let event: String = world.ask("SELECT event_id FROM gateway.delivery").await;
+    let book: i64 = world.ask("SELECT book_id FROM gateway.delivery").await;
+    let again = async |endpoint: Option<&str>| {
+        let client = pool.get().await.unwrap();
+        let now = world.clock.now();
+        super::super::again::again(&**client, book, &event, endpoint, now)
+            .await
+            .unwrap()
+    };
+    assert_eq!(again(Some("we_other")).await, 0, "no such endpoint");
+    assert_eq!(again(None).await, 1);
+    world.wake.notify_one();
+    world
+        .until("SELECT attempt = 5 AND due_at IS NULL FROM gateway.delivery")
+        .await;
+    assert_eq!(seen.lock().unwrap().len(), 5, "once well, then four times badly");
+    // The endpoint has failed for the whole schedule since: it is disabled, and is not asked again.
+    world
+        .until("SELECT status = 'disabled' FROM gateway.webhook_endpoint")
+        .await;
+    assert_eq!(again(None).await, 0);
+    assert_eq!(again(Some("we_1")).await, 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_time_gets_it() {
+    let world = World::new("deliver-later").await;
+    let (url, seen) = receiver(|nth| if nth == 1 { 429 } else { 200 }).await;
+    world.endpoint("we_1", &url).await;
+    world.happens(1, &["we_1"]).await;
+    let (_stop, _run) = world.start(world.config());
+    world
+        .until("SELECT attempt = 1 AND last_status = 429 FROM gateway.delivery")
+        .await;
+    let waits = "SELECT due_at - at BETWEEN '3600 seconds' AND '4000 seconds' FROM gateway.delivery d JOIN gateway.delivery_attempt a USING (event_id)";
+    assert!(world.ask::<bool>(waits).await, "it asked for an hour");
+    world.clock.advance(SignedDuration::from_secs(4000));
+    world.until(SETTLED).await;
+    assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
