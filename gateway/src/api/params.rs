@@ -395,6 +395,16 @@ impl Params {
                     "You cannot expand more than 4 levels of a property.",
                 ));
             }
+            // Also where an answer has nothing to expand, what can be no property is refused.
+            let is_property =
+                |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+            if !path.split('.').all(is_property) {
+                return Err(ApiError::invalid(
+                    "parameter_invalid_value",
+                    "expand",
+                    format!("This property cannot be expanded ({}).", shown(path)),
+                ));
+            }
         }
         Ok(paths)
     }

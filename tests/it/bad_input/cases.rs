@@ -382,6 +382,11 @@ fn bodies() -> Vec<Case> {
             (400, "parameter_invalid_value", "expand"),
         ),
         (
+            "expansion of what is no property",
+            payment("expand[]=*"),
+            (400, "parameter_invalid_value", "expand"),
+        ),
+        (
             "two ways to pay",
             payment(
                 "payment_method=pm_card_visa&payment_method_data[type]=card&payment_method_data[card][number]=4242424242424242&payment_method_data[card][exp_month]=1&payment_method_data[card][exp_year]=2034",
