@@ -122,7 +122,7 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
     ("dispute", &["acquirer_id", "book_id", "charge_id", "connector", "created_at", "currency", "id", "network_reason_code", "payment_id", "reason"]),
     ("funds", &["book_id", "created_at", "id"]),
     ("merchant", &["book_id", "country", "created_at", "id"]),
-    ("payment", &["book_id", "created_at", "id"]),
+    ("payment", &["book_id", "created_at", "id", "line_items"]),
     ("payment_method", &["bin", "book_id", "brand", "country", "created_at", "fingerprint", "funding", "id", "last4", "test_token",
         "vault_id"]),
     ("payout", &["amount", "arrival_at", "automatic", "balance_transaction_id", "book_id", "created_at", "currency", "destination_id", "id"]),

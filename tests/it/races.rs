@@ -175,6 +175,76 @@ async fn two_merchants_may_use_one_key() {
     sound(&app).await;
 }
 
+/// Every pair of what may happen to one payment at the same time, 100 rounds each, many payments at once. Whoever wins, the four
+/// accounts of it agree, and no more goes back than was taken.
+#[tokio::test]
+async fn every_pair_leaves_one_story() {
+    let app = app().await;
+    for (first, second) in [
+        ("capture", "capture"),
+        ("capture", "cancel"),
+        ("capture", "refund"),
+        ("cancel", "cancel"),
+        ("cancel", "refund"),
+        ("refund", "refund"),
+        ("refund", "dispute"),
+        ("dispute", "dispute"),
+    ] {
+        for _ in 0..5 {
+            let rounds = (0..20).map(|round| pair(&app, first, second, round));
+            join_all(rounds).await;
+        }
+    }
+    let settled = async || {
+        let open = "SELECT count(*) FROM gateway.payment WHERE operation IS NOT NULL";
+        let callbacks = "SELECT count(*) FROM gateway.callback WHERE due_at IS NOT NULL";
+        (count(&app, open).await == 0 && count(&app, callbacks).await == 0).then_some(())
+    };
+    tests::eventually("every callback is done", settled).await;
+    let beyond = "SELECT count(*) FROM gateway.payment WHERE amount_refunded > amount_received";
+    assert_eq!(count(&app, beyond).await, 0);
+    sound(&app).await;
+}
+
+async fn pair(app: &TestApp, first: &str, second: &str, round: usize) {
+    let held = ["capture", "cancel"].contains(&first);
+    let payment = pay(app, if held { hold(1500) } else { sale(1500) }).await;
+    let acquirers = if [first, second].contains(&"dispute") {
+        let charge = payment["latest_charge"].as_str().unwrap_or_default();
+        app.get(&format!("/v1/charges/{charge}")).send().await.ok()["acquirer_reference"].clone()
+    } else {
+        Value::Null
+    };
+    let request = |what: &str| match what {
+        "refund" => app
+            .post("/v1/refunds")
+            .params(json!({ "payment_intent": payment["id"], "amount": 1000 })),
+        "dispute" => app
+            .simulator("POST", "/admin/disputes")
+            .json(&json!({ "charge": acquirers, "amount": 1000 })),
+        action => act(app, &payment, action),
+    };
+    let (one, other) = if round.is_multiple_of(2) {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    let answers = all(vec![request(one), request(other)]).await;
+    for answer in &answers {
+        assert!(
+            [200, 400, 404, 409].contains(&answer.status),
+            "{one} and {other}: {answer}"
+        );
+    }
+    let done = answers.iter().filter(|answer| answer.status == 200).count();
+    let both = [first, second].contains(&"dispute") && first != second || second == "refund" && first == "capture";
+    assert!(
+        done >= 1 && (done == 1 || both),
+        "{one} and {other}: {:?}",
+        statuses(&answers)
+    );
+}
+
 /// The audit itself, which every race leans on: it must see a lie told to a caller and a row that was changed.
 #[tokio::test]
 async fn the_audit_sees_what_does_not_agree() {

@@ -24,6 +24,9 @@ scripts! {
     python_disputes: python "disputes.py";
     python_reviews: python "reviews.py";
     python_access: python "access.py";
+    python_orders: python "orders.py";
+    python_errors: python "errors.py";
+    node_errors: node "errors.mjs";
     python_saved_cards: python "saved_cards.py";
     python_three_d_secure: python "three_d_secure.py";
     node_payments: node "payments.mjs";
@@ -44,6 +47,9 @@ async fn run(interpreter: &Path, script: &Path) {
     let mut command = Command::new(interpreter);
     command.arg(script).arg(app.dir().join("dev.json"));
     command.env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true);
+    // for the scripts that run into its limit
+    let limited = crate::gate::create(app, &["--requests-per-second", "2"]).await;
+    command.env("LIMITED_KEY", limited["key"].as_str().expect("a key"));
     let output = command.output().await.unwrap_or_else(|error| {
         panic!(
             "{} does not start ({error}): scripts/bootstrap.sh test installs it",

@@ -24,6 +24,7 @@ mod disputes;
 mod early_fraud_warnings;
 mod events;
 mod external_accounts;
+mod line_items;
 mod payment_intents;
 mod payment_methods;
 mod payouts;

@@ -284,6 +284,30 @@ impl Params {
         }
     }
 
+    /// A list of groups.
+    pub fn groups(&mut self, name: &str) -> Result<Option<Vec<Params>>, ApiError> {
+        let wrong = self.wrong(name, "parameter_invalid_array", "must be an array of objects");
+        let items = match self.fields.remove(name) {
+            None | Some(Node::Null) => return Ok(None),
+            Some(Node::List(items)) => items,
+            Some(_) => return Err(wrong),
+        };
+        let group = |(index, node)| match node {
+            Node::Map(fields) => Ok(Params {
+                fields,
+                prefix: format!("{}[{index}]", self.param(name)),
+                typed: self.typed,
+            }),
+            _ => Err(wrong.clone()),
+        };
+        items
+            .into_iter()
+            .enumerate()
+            .map(group)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
     /// A list of texts.
     pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         match self.fields.remove(name) {

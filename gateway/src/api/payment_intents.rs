@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
 use super::params::Params;
-use super::{cards, list};
+use super::{cards, line_items, list};
 use crate::app::whole_units;
 use crate::payment::flow::{self, Attempted, Confirmation, NewPayment};
 use crate::payment::rows::{CaptureMethod, Payment, PaymentDetails};
@@ -25,6 +25,9 @@ pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
     let capture_method = capture_method(&mut params)?.unwrap_or(CaptureMethod::Automatic);
     let customer_id = params.text("customer")?;
     let confirm = params.boolean("confirm")?.unwrap_or(false);
+    let line_items = line_items::read(&mut params, amount)?;
+    let application_fee_amount = params.amount("application_fee_amount")?;
+    flow::fee_within(application_fee_amount, amount)?;
     let mut details = PaymentDetails {
         client_secret: id::random(),
         ..PaymentDetails::default()
@@ -54,6 +57,8 @@ pub(super) async fn create(mut input: In<CheckoutWrite>) -> Reply {
         customer_id,
         source,
         confirm,
+        line_items,
+        application_fee_amount,
         details,
         attempt,
     };
@@ -73,6 +78,7 @@ pub(super) async fn retrieve(Path(id): Path<String>, mut input: In<CheckoutRead>
 pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
     let amount = params.amount("amount")?;
+    let application_fee_amount = params.amount("application_fee_amount")?;
     let currency = currency(&mut params)?;
     let customer_id = params.text("customer")?;
     let capture_method = capture_method(&mut params)?;
@@ -97,6 +103,7 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>)
         capture_method,
         customer_id,
         payment_method_id: None,
+        application_fee_amount,
     };
     input
         .run(|call| flow::update(call, &id, amendment, source, move |details| describe.apply(details)))
@@ -242,23 +249,13 @@ struct Texts([Option<Option<String>>; 8]);
 
 impl Texts {
     fn read(params: &mut Params) -> Result<Self, ApiError> {
-        let descriptor = params.text_change("statement_descriptor")?;
-        for text in descriptor.iter().flatten() {
-            let allowed =
-                |c: char| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '<' | '>' | '\\' | '\'' | '"' | '*');
-            if text.len() > 22 || !text.chars().all(allowed) || !text.chars().any(|c| c.is_ascii_alphabetic()) {
-                return Err(ApiError::invalid(
-                    "parameter_invalid_string",
-                    "statement_descriptor",
-                    "At most 22 Latin characters with at least one letter, and none of < > \\ ' \" *.",
-                ));
-            }
-        }
+        let descriptor = descriptor(params, "statement_descriptor")?;
+        let suffix = self::descriptor(params, "statement_descriptor_suffix")?;
         let email = email(params, "receipt_email")?;
         Ok(Self([
             params.text_change("description")?,
             descriptor,
-            params.text_change("statement_descriptor_suffix")?,
+            suffix,
             email,
             params
                 .choice("setup_future_usage", &["on_session", "off_session"])?
@@ -289,6 +286,23 @@ impl Texts {
         set(&mut details.return_url, back);
         set(&mut details.request_three_d_secure, challenge);
     }
+}
+
+/// What the payer reads on the statement, or the part of it that varies.
+fn descriptor(params: &mut Params, name: &str) -> Result<Option<Option<String>>, ApiError> {
+    let descriptor = params.text_change(name)?;
+    for text in descriptor.iter().flatten() {
+        let allowed =
+            |c: char| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '<' | '>' | '\\' | '\'' | '"' | '*');
+        if text.len() > 22 || !text.chars().all(allowed) || !text.chars().any(|c| c.is_ascii_alphabetic()) {
+            return Err(ApiError::invalid(
+                "parameter_invalid_string",
+                name,
+                "At most 22 Latin characters with at least one letter, and none of < > \\ ' \" *.",
+            ));
+        }
+    }
+    Ok(descriptor)
 }
 
 /// An email address that may be set and unset.

@@ -18,6 +18,7 @@ pub(super) async fn create(mut input: In<RefundsWrite>) -> Reply {
     let payment_id = params.text("payment_intent")?;
     let charge_id = params.text("charge")?;
     let amount = params.amount("amount")?;
+    let expected_available = params.integer("expected_available")?;
     let reason = params.choice("reason", &["duplicate", "fraudulent", "requested_by_customer"])?;
     let currency = super::payment_intents::currency(&mut params)?;
     let mut metadata = BTreeMap::new();
@@ -38,6 +39,7 @@ pub(super) async fn create(mut input: In<RefundsWrite>) -> Reply {
                 amount,
                 reason,
                 metadata,
+                expected_available,
             };
             refund::create(call, new).await
         })

@@ -80,7 +80,7 @@ pub(crate) const TABLES: &[Shape] = &[
     Shape { table: Table::PaymentMethod, name: "payment_method", mutable: &["version", "customer_id", "exp_month", "exp_year", "details"] },
     Shape { table: Table::Payment, name: "payment", mutable: &["version", "status", "operation", "operation_amount", "amount", "currency",
         "amount_capturable", "amount_received", "amount_refunded", "amount_disputed", "double_credit_risk", "capture_method", "customer_id",
-        "payment_method_id", "charge_id", "review_id", "canceled_at", "details"] },
+        "payment_method_id", "charge_id", "review_id", "application_fee_amount", "canceled_at", "details"] },
     Shape { table: Table::Charge, name: "charge", mutable: &["version", "status", "amount_captured", "amount_refunded", "captured", "disputed",
         "connector", "routing", "mismatch", "acquirer_id", "acquirer_reference", "hold_id", "fee", "balance_transaction_id", "failure_code", "decline_code", "failure_message",
         "authentication", "operations", "request_key", "swept", "check_at", "receipt_url"] },

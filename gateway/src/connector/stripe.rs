@@ -248,7 +248,9 @@ impl Stripe {
     async fn do_capture(&self, request: Capture<'_>) -> Result<Approval, Failure> {
         let uri = self.uri(&["payment_intents", request.acquirer_id, "capture"], "")?;
         let amount = UNITS.outward(request.amount, request.currency)?;
-        let body = Form::new().integer("amount_to_capture", amount);
+        let body = Form::new()
+            .integer("amount_to_capture", amount)
+            .text("expand[0]", "latest_charge");
         let intent: wire::Intent = self
             .post(uri, request.reference, ":capture", body, self.timeouts.settle)
             .await?

@@ -199,7 +199,7 @@ impl Change {
             transactions.extend(rows);
             unit = self.mark_payment(unit, &before, &step.standing)?;
         }
-        if let Some(label) = self.label(call, step) {
+        if let Some(label) = self.label(call, &before, step) {
             unit = unit.insert(&label);
         }
         unit = if self.new {
@@ -215,15 +215,15 @@ impl Change {
         Ok((unit, object))
     }
 
-    /// What the scorer learns: a dispute for fraud says fraud, one that was won takes it back.
-    fn label(&self, call: &Call, step: Option<&Step>) -> Option<History> {
+    /// What the scorer learns: a dispute for fraud says fraud, one that was won takes it back, once: a win is told by several facts.
+    fn label(&self, call: &Call, before: &Standing, step: Option<&Step>) -> Option<History> {
         let dispute = &self.dispute;
         if dispute.reason != "fraudulent" {
             return None;
         }
         let verdict = match step {
             _ if self.new => Verdict::Fraud,
-            Some(step) if step.standing.status == Status::Won => Verdict::Withdrawn,
+            Some(step) if step.standing.status == Status::Won && before.status != Status::Won => Verdict::Withdrawn,
             _ => return None,
         };
         let at = call.app.clock.now();

@@ -46,6 +46,8 @@ pub struct NewPayment {
     pub customer_id: Option<String>,
     pub source: Option<Source>,
     pub confirm: bool,
+    pub line_items: Option<Value>,
+    pub application_fee_amount: Option<i64>,
     pub details: PaymentDetails,
     pub attempt: Attempted,
 }
@@ -105,6 +107,8 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
         payment_method_id: instrument.as_ref().map(|i| i.method.id.clone()),
         charge_id: None,
         review_id: None,
+        line_items: new.line_items,
+        application_fee_amount: new.application_fee_amount,
         created_at: call.at,
         canceled_at: None,
         details: new.details,
@@ -177,6 +181,35 @@ pub async fn retrieve(call: &Call, payment_id: &str) -> Result<Answer, ApiError>
     answer(call, &payment, &[]).await
 }
 
+/// The amount of what was sold is not changed behind the line items' back.
+fn sold_is_sold(payment: &Payment, change: &Amendment) -> Result<(), ApiError> {
+    let changes = change.amount.is_some_and(|amount| amount != payment.amount)
+        || change
+            .currency
+            .as_ref()
+            .is_some_and(|currency| *currency != payment.currency);
+    if payment.line_items.is_none() || !changes {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "line_items_mismatch",
+        "amount",
+        "This payment has line items, which are kept as they were sold. Cancel it and create another one.",
+    ))
+}
+
+/// A platform takes no more than there is.
+pub fn fee_within(fee: Option<i64>, amount: i64) -> Result<(), ApiError> {
+    if fee.is_none_or(|fee| fee <= amount) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "amount_too_large",
+        "application_fee_amount",
+        format!("The application fee must be no more than the amount ({amount})."),
+    ))
+}
+
 fn missing_method() -> ApiError {
     ApiError::invalid(
         "payment_intent_unexpected_state",
@@ -225,7 +258,9 @@ pub async fn update(
         }
         if !amendment.is_empty() {
             let before = payment.currency.clone();
+            sold_is_sold(&payment, &amendment)?;
             payment = state::apply(&payment, &Fact::Amended(amendment))?;
+            fee_within(payment.application_fee_amount, payment.amount)?;
             crate::app::whole_units(payment.amount, &payment.currency)?;
             if payment.currency != before {
                 payment.details.disclosure = Some(Disclosure::of(&call.merchant, &payment.currency, call.at));
@@ -356,7 +391,8 @@ impl Attempt {
             currency: self.charge.currency.clone(),
             card,
             capture: self.charge.capture_wanted,
-            statement_descriptor: payment.details.statement_descriptor.clone(),
+            statement_descriptor: (payment.details.statement_descriptor_suffix.clone())
+                .or_else(|| payment.details.statement_descriptor.clone()),
             challenge: challenge::wish(call, &payment, &self.charge, self.error_on_requires_action),
             keep: payment.details.setup_future_usage.as_deref() == Some("off_session"),
             earlier_transaction: (self.charge.context.off_session)

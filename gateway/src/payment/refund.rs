@@ -34,6 +34,8 @@ pub struct NewRefund {
     pub amount: Option<i64>,
     pub reason: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// what the caller believes can be refunded, minor units: anything else refuses
+    pub expected_available: Option<i64>,
 }
 
 /// Refunds a payment in full or in part.
@@ -63,7 +65,9 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             error.param = error.param.map(|_| "payment_intent".to_owned()); // as the refund's caller named it
             error
         })?;
+        as_expected(new.expected_available, state::refundable(&payment))?;
         let amount = new.amount.unwrap_or_else(|| state::refundable(&payment).max(1));
+        crate::app::whole_units(amount, &payment.currency)?;
         let mut next = state::apply(&payment, &Fact::RefundStarted { amount })
             .map_err(|rejection| refused(rejection, &payment, amount))?;
         let charge_id = payment
@@ -141,6 +145,20 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
         }
     }
     Err(Refused::conflict().into())
+}
+
+/// Refuses when less, or more, can be refunded than the caller has seen: somebody else has refunded or disputed meanwhile.
+fn as_expected(expected: Option<i64>, available: i64) -> Result<(), ApiError> {
+    match expected.filter(|expected| *expected != available) {
+        None => Ok(()),
+        Some(expected) => Err(ApiError::invalid(
+            "refund_amount_available_mismatch",
+            "expected_available",
+            format!(
+                "{expected} was expected to be refundable, it is {available} (minor units). Look at the payment again."
+            ),
+        )),
+    }
 }
 
 /// Why a refund cannot begin, in Stripe's words.

@@ -35,6 +35,10 @@ pub struct Payment {
     pub payment_method_id: Option<String>,
     pub charge_id: Option<String>,
     pub review_id: Option<String>,
+    /// what was sold, as the wire shows it; written once
+    pub line_items: Option<Value>,
+    /// what a platform takes of it, minor units
+    pub application_fee_amount: Option<i64>,
     pub created_at: Timestamp,
     pub canceled_at: Option<Timestamp>,
     pub details: PaymentDetails,

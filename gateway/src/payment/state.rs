@@ -94,6 +94,7 @@ pub struct Amendment {
     pub capture_method: Option<CaptureMethod>,
     pub customer_id: Option<String>,
     pub payment_method_id: Option<String>,
+    pub application_fee_amount: Option<i64>,
 }
 
 impl Amendment {
@@ -153,6 +154,7 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             expect(payment, &[Status::RequiresPaymentMethod, Status::RequiresConfirmation])?;
             next.amount = change.amount.unwrap_or(payment.amount);
             next.currency = change.currency.clone().unwrap_or_else(|| payment.currency.clone());
+            next.application_fee_amount = change.application_fee_amount.or(payment.application_fee_amount);
             next.capture_method = change.capture_method.unwrap_or(payment.capture_method);
             next.customer_id = change.customer_id.clone().or_else(|| payment.customer_id.clone());
             if change.payment_method_id.is_some() {

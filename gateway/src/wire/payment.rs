@@ -1,7 +1,9 @@
 //! payment_intent, charge, payment_method, customer, review.
 
 use super::{seconds, seconds_or_null};
-use crate::payment::rows::{CaptureMethod, CardFacts, Charge, ChargeStatus, Payment, PaymentMethod, Review, Status};
+use crate::payment::rows::{
+    CaptureMethod, CardFacts, Charge, ChargeStatus, Payment, PaymentDetails, PaymentMethod, Review, Status,
+};
 use serde_json::{Map, Value, json};
 
 /// `payment_intent`.
@@ -17,7 +19,7 @@ pub fn payment_intent(payment: &Payment) -> Value {
         "amount_details": {"tip": {}},
         "amount_received": payment.amount_received,
         "application": null,
-        "application_fee_amount": null,
+        "application_fee_amount": payment.application_fee_amount,
         "automatic_payment_methods": details.automatic_payment_methods,
         "canceled_at": seconds_or_null(payment.canceled_at),
         "cancellation_reason": details.cancellation_reason,
@@ -33,6 +35,7 @@ pub fn payment_intent(payment: &Payment) -> Value {
         "excluded_payment_method_types": null,
         "last_payment_error": details.last_payment_error,
         "latest_charge": payment.charge_id,
+        "line_items": payment.line_items,
         "livemode": false,
         "metadata": details.metadata,
         "next_action": details.next_action,
@@ -73,10 +76,10 @@ pub fn charge(charge: &Charge, payment: &Payment) -> Value {
         "amount_refunded": charge.amount_refunded,
         "application": null,
         "application_fee": null,
-        "application_fee_amount": null,
+        "application_fee_amount": payment.application_fee_amount,
         "balance_transaction": charge.balance_transaction_id,
         "billing_details": {"address": null_address(), "email": null, "name": null, "phone": null, "tax_id": null},
-        "calculated_statement_descriptor": payment.details.statement_descriptor,
+        "calculated_statement_descriptor": statement_descriptor(&payment.details),
         "captured": charge.captured,
         "created": seconds(charge.created_at),
         "currency": charge.currency,
@@ -131,6 +134,14 @@ fn routing(charge: &Charge) -> Value {
         "attempts": attempts,
         "expected_cost": decision.expected_cost,
     })
+}
+
+/// What the payer reads: the fixed part and the part that varies, as long as both fit.
+fn statement_descriptor(details: &PaymentDetails) -> Option<String> {
+    match (&details.statement_descriptor, &details.statement_descriptor_suffix) {
+        (Some(fixed), Some(suffix)) => Some(format!("{fixed}* {suffix}").chars().take(22).collect()),
+        (fixed, suffix) => fixed.clone().or_else(|| suffix.clone()),
+    }
 }
 
 /// The scorer's verdict and the acquirer's, in Stripe's words; `reasons` is ours.

@@ -45,7 +45,11 @@ pub(in crate::api) fn charge() -> Object {
             .field("amount_refunded", minor_units(), "Given back.")
             .field("application", nothing(), "")
             .field("application_fee", nothing(), "")
-            .field("application_fee_amount", nothing(), "")
+            .field(
+                "application_fee_amount",
+                amount().or_null(),
+                "What the platform takes of it.",
+            )
             .field(
                 "balance_transaction",
                 expandable("txn", "balance_transaction").or_null(),

@@ -24,6 +24,12 @@ pub(in crate::api) fn create() -> Operation {
                     "Kept and told.",
                 )
                 .field("automatic_payment_methods", open_object(), "Kept and told.")
+                .field(
+                    "line_items",
+                    list(group(line_item_asked())),
+                    "What is sold; quantity times deal_price must add up to the amount. Never changed afterwards.",
+                )
+                .field("application_fee_amount", amount(), "What the platform takes of it.")
                 .and(instrument())
                 .and(described())
                 .and(attempt())
@@ -48,7 +54,8 @@ pub(in crate::api) fn update() -> Operation {
         .about("What concerns money can be changed before it is confirmed; what describes it, always.")
         .takes(
             Fields::new()
-                .field("amount", amount(), "Minor units.")
+                .field("amount", amount(), "Minor units; not of a payment with line items.")
+                .field("application_fee_amount", amount(), "What the platform takes of it.")
                 .field("currency", currency_asked(), "ISO 4217.")
                 .field("customer", id_asked("cus"), "Whose payment it is.")
                 .field("capture_method", choice(&CAPTURE_METHODS), "When the money is taken.")
@@ -129,7 +136,11 @@ pub(in crate::api) fn payment_intent() -> Object {
             )
             .field("amount_received", minor_units(), "Taken.")
             .field("application", nothing(), "")
-            .field("application_fee_amount", nothing(), "")
+            .field(
+                "application_fee_amount",
+                amount().or_null(),
+                "What the platform takes of it.",
+            )
             .field("automatic_payment_methods", open_object().or_null(), "As given.")
             .field("canceled_at", moment().or_null(), "")
             .field("cancellation_reason", choice(&reasons).or_null(), "")
@@ -167,6 +178,11 @@ pub(in crate::api) fn payment_intent() -> Object {
                 "latest_charge",
                 expandable("ch", "charge").or_null(),
                 "The last attempt.",
+            )
+            .field(
+                "line_items",
+                list(part(line_item_kept())).or_null(),
+                "Ours: what was sold, as it was then.",
             )
             .field("livemode", boolean(), "")
             .field("metadata", metadata_kept(), "")
@@ -220,6 +236,28 @@ pub(super) fn next_action() -> Schema {
             .field("type", choice(&["redirect_to_url"]), "")
             .field("redirect_to_url", part(redirect), ""),
     )
+}
+
+fn line_item_asked() -> Fields {
+    Fields::new()
+        .required("name", text(), "What it is.")
+        .required("deal_price", minor_units(), "What one costs now, minor units.")
+        .field(
+            "list_price",
+            minor_units(),
+            "What one usually costs; the deal price when not given.",
+        )
+        .field("quantity", integer_from(1, 1_000_000), "How many; 1 when not given.")
+        .field("product_code", text(), "Your own code of it.")
+}
+
+fn line_item_kept() -> Fields {
+    Fields::new()
+        .field("name", text(), "")
+        .field("product_code", text().or_null(), "")
+        .field("quantity", integer_from(1, 1_000_000), "")
+        .field("list_price", minor_units(), "")
+        .field("deal_price", minor_units(), "")
 }
 
 /// Options of cards.
@@ -280,7 +318,11 @@ fn described() -> Fields {
             text_up_to(22),
             "On the buyer's statement: Latin characters, at least one letter, none of < > \\ ' \" *.",
         )
-        .field("statement_descriptor_suffix", text(), "The part of it that varies.")
+        .field(
+            "statement_descriptor_suffix",
+            text_up_to(22),
+            "The part of it that varies.",
+        )
         .field(
             "receipt_email",
             text_up_to(254).example("buyer@example.com"),

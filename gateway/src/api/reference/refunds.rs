@@ -12,6 +12,11 @@ pub(in crate::api) fn create() -> Operation {
                 .field("charge", id_asked("ch"), "The attempt that took the money; this or payment_intent.")
                 .field("amount", amount(), "Minor units; all that is left when not given.")
                 .field("reason", choice(&REASONS), "Why; kept and told.")
+                .field(
+                    "expected_available",
+                    minor_units(),
+                    "Ours: what you believe can be refunded; refused when it is not exactly that.",
+                )
                 .field("currency", currency_asked(), "When given, it must be the payment's.")
                 .field("metadata", metadata(), "Own keys and values.")
                 .ignored(&["refund_application_fee", "reverse_transfer", "instructions_email"]),

@@ -25,6 +25,13 @@ pub async fn capture(
     metadata: Option<BTreeMap<String, Option<String>>>,
 ) -> Result<Answer, ApiError> {
     call.merchant.may_charge()?;
+    if let Some(part) = amount {
+        let payment = load(call, payment_id).await?;
+        crate::app::whole_units(part, &payment.currency).map_err(|mut error| {
+            error.param = Some("amount_to_capture".into());
+            error
+        })?;
+    }
     let fact = |payment: &Payment| Fact::CaptureStarted {
         amount: amount.unwrap_or(payment.amount_capturable),
     };

@@ -25,6 +25,8 @@ fn payment() -> Payment {
         payment_method_id: None,
         charge_id: None,
         review_id: None,
+        line_items: None,
+        application_fee_amount: None,
         created_at: jiff::Timestamp::UNIX_EPOCH,
         canceled_at: None,
         details: PaymentDetails::default(),
