@@ -88,5 +88,5 @@ pub use chart::{Chart, Side};
 pub use code::{JournalCode, UnknownCode};
 pub use migrate::{MigrateError, migrate};
 pub use money::{Currency, Money, MoneyError};
-pub use open::{close, open, open_book, reopen};
+pub use open::{AccountActError, close, open, open_book, reopen};
 pub use refusal::Refusal;

@@ -1,5 +1,5 @@
 //! Opening books and accounts: idempotent, so that callers open what they need without asking first; closing and
-//! reopening an account, which is for finance alone.
+//! reopening an account, which is for finance alone and leaves a row of who did it and why.
 //!
 //! One round trip each. Closing locks the account's row as a posting does: it waits for those under way, and those after it
 //! are refused. What an account held stays in it; one with money on hold cannot be closed.
@@ -37,38 +37,76 @@ pub async fn open(
     row.try_get::<_, i64>(0).map(i64::unsigned_abs)
 }
 
-/// Closes an account, so that further postings are refused; `false` when there is none or pending money is on it.
-/// Needs the grants of `ledger_writer`.
+/// Why an account was neither closed nor reopened.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountActError {
+    /// The book has no such account.
+    #[error("the book has no account of this name")]
+    Unknown,
+    /// It is what it was to become.
+    #[error("the account is {0} already")]
+    Already(String),
+    /// Holds are open on it: they have to be captured, voided or expire first.
+    #[error("money is on hold in the account: its holds have to end first")]
+    OnHold,
+    /// Who acts, or why, is missing.
+    #[error("who acts and why have to be named")]
+    Unexplained,
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] tokio_postgres::Error),
+}
+
+/// Closes an account, so that further postings are refused. What it held stays in it. Needs the grants of `ledger_writer`.
 pub async fn close(
     client: &impl GenericClient,
     book: BookId,
     account: &AccountName,
-) -> Result<bool, tokio_postgres::Error> {
-    set_status(client, book, account, "closed").await
+    by: &str,
+    reason: &str,
+) -> Result<(), AccountActError> {
+    act(client, book, account, "close", by, reason).await
 }
 
-/// Opens a closed account again; `false` when there is none. Needs the grants of `ledger_writer`.
+/// Opens a closed account again. Needs the grants of `ledger_writer`.
 pub async fn reopen(
     client: &impl GenericClient,
     book: BookId,
     account: &AccountName,
-) -> Result<bool, tokio_postgres::Error> {
-    set_status(client, book, account, "open").await
+    by: &str,
+    reason: &str,
+) -> Result<(), AccountActError> {
+    act(client, book, account, "reopen", by, reason).await
 }
 
-async fn set_status(
+async fn act(
     client: &impl GenericClient,
     book: BookId,
     account: &AccountName,
-    status: &str,
-) -> Result<bool, tokio_postgres::Error> {
-    let params: [(&(dyn postgres_types::ToSql + Sync), Type); 3] = [
+    act: &str,
+    by: &str,
+    reason: &str,
+) -> Result<(), AccountActError> {
+    let params: [(&(dyn postgres_types::ToSql + Sync), Type); 5] = [
         (&book.0, Type::INT8),
         (&account.as_str(), Type::TEXT),
-        (&status, Type::TEXT),
+        (&act, Type::TEXT),
+        (&by, Type::TEXT),
+        (&reason, Type::TEXT),
     ];
-    let row = client
-        .query_typed_one("SELECT ledger.set_status($1, $2, $3)", &params)
-        .await?;
-    Ok(row.try_get::<_, Option<bool>>(0)?.unwrap_or(false))
+    let acted = client
+        .query_typed_one("SELECT ledger.act_on_account($1, $2, $3, $4, $5)", &params)
+        .await;
+    acted.map(drop).map_err(|e| {
+        let Some(db) = e.as_db_error() else {
+            return AccountActError::Database(e);
+        };
+        match (db.code().code(), db.constraint()) {
+            ("LG001", _) => AccountActError::Unknown,
+            ("LG018", _) => AccountActError::Already(db.detail().unwrap_or_default().to_owned()),
+            ("LG019", _) => AccountActError::OnHold,
+            (_, Some("account_act_explained")) => AccountActError::Unexplained,
+            _ => AccountActError::Database(e),
+        }
+    })
 }

@@ -57,6 +57,8 @@ pub struct Sealer {
     page_journals: i32,
     /// As of the last round; verified again from there on, and wholly at the start.
     chain: Chain,
+    /// Journals of the last round and the transactions that they came from: how far ahead the next round looks.
+    pace: Option<(i64, i64)>,
 }
 
 /// What a round did.
@@ -133,6 +135,7 @@ impl Sealer {
             heads,
             page_journals: page_journals.clamp(1, 65_536) as i32,
             chain: Chain::default(),
+            pace: None,
         }
     }
 
@@ -165,28 +168,34 @@ impl Sealer {
             });
         }
 
-        let end = chain.end();
-        let statement = rows_statement(&tx, self.series).await?;
-        let most = i64::from(self.page_journals) * i64::from(PAGES_PER_ROUND);
-        let portal = tx
-            .bind(&statement, &[&end.xid, &oldest, &end.book, &end.journal, &most])
-            .await?;
+        let (end, statement) = (chain.end(), rows_statement(&tx, self.series).await?);
         let layout = Layout::of(self.series, statement.columns());
+        let most = i64::from(self.page_journals) * i64::from(PAGES_PER_ROUND);
+        let mut reach = self.reach(end.xid, oldest, most);
         loop {
-            let rows = tx.query_portal(&portal, self.page_journals).await?;
-            if !rows.is_empty() {
-                let entries = entries(&layout, &rows).await?;
-                self.append(&tx, &mut chain, &entries, sealed_at_us).await?;
-                round.pages += 1;
-                round.journals += entries.len() as u64;
+            let portal = tx
+                .bind(&statement, &[&end.xid, &reach, &end.book, &end.journal, &most])
+                .await?;
+            while round.pages < PAGES_PER_ROUND {
+                let rows = tx.query_portal(&portal, self.page_journals).await?;
+                if !rows.is_empty() {
+                    let entries = entries(&layout, &rows).await?;
+                    self.append(&tx, &mut chain, &entries, sealed_at_us).await?;
+                    round.pages += 1;
+                    round.journals += entries.len() as u64;
+                }
+                if rows.len() < self.page_journals as usize {
+                    break;
+                }
             }
-            if rows.len() < self.page_journals as usize {
+            if round.pages > 0 || reach == oldest {
                 break;
             }
-            if round.pages == PAGES_PER_ROUND {
-                round.more = true;
-                break;
-            }
+            reach = oldest; // transactions that posted nothing: look over all of them
+        }
+        round.more = round.pages == PAGES_PER_ROUND || reach < oldest;
+        if round.pages > 0 {
+            self.pace = Some((round.journals as i64, chain.end().xid - end.xid));
         }
         tx.commit().await?;
         self.chain = chain;
@@ -199,6 +208,17 @@ impl Sealer {
         }
         round.took = begun.elapsed();
         Ok(round)
+    }
+
+    /// The transaction before which this round looks for journals: all that can be sealed, but of a long arrear not much more
+    /// than a round takes, because what is sorted and not taken is sorted again by the next round.
+    fn reach(&self, end: i64, oldest: i64, most: i64) -> i64 {
+        let Some((journals, transactions)) = self.pace else {
+            return oldest;
+        };
+        let enough = i128::from(transactions.max(1)) * i128::from(most) * 5 / 4 / i128::from(journals.max(1));
+        let enough = i64::try_from(enough).unwrap_or(i64::MAX).max(MIN_REACH);
+        oldest.min(end.saturating_add(enough))
     }
 
     /// The chain with what others sealed since the last round, checked.
@@ -340,6 +360,9 @@ async fn summarise(client: &mut Client, statement: &str) -> Result<(), tokio_pos
 
 /// So that a round stays short.
 pub const PAGES_PER_ROUND: u32 = 32;
+
+/// Transactions that a round looks over at least.
+const MIN_REACH: i64 = 256;
 
 const LOCK: &str = "SELECT pg_try_advisory_xact_lock($1)";
 

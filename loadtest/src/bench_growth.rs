@@ -3,7 +3,9 @@
 //!
 //! The worst case for growth: all of them in one month, so in one partition, spread over all books, so that each book's end
 //! of the primary key is touched again and again. Checkpoints run as they come and are part of the cost. The measure is
-//! the processor time of the server per payment, because it says the same on a busy machine. At the end the books are proven.
+//! the processor time of the server per payment, because it says the same on a busy machine. A shared machine changes its
+//! speed within minutes all the same: so at the end the grown books and fresh ones are measured in turn, and the median of
+//! the pairs' ratios is the answer. Then the books are proven.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use anyhow::{Context, anyhow, ensure};
 use hdrhistogram::Histogram;
 use tokio_postgres::{Client, Config};
 
-use crate::bench_ledger::{Merchant, Payer, Scratch, Server, Way, connect, own_cpu, prove, seed};
+use crate::bench_ledger::{Merchant, Payer, Scratch, Server, Way, connect, own_cpu, prove, proven, seed};
 
 /// `loadtest bench growth --database-url postgres://postgres@localhost/postgres --payments 5000000`
 #[derive(clap::Args)]
@@ -32,12 +34,18 @@ pub struct Args {
     /// Concurrent callers
     #[arg(long, default_value_t = 256)]
     callers: usize,
-    /// Writers of the group committer
-    #[arg(long, default_value_t = 2)]
-    writers: usize,
+    /// `post-N`: journals alone; `group-N`: each with a payment's row and its random key in a table of the bench
+    #[arg(long, default_value = "group-2")]
+    way: Way,
     /// Accounts, three to a book
     #[arg(long, default_value_t = 10_000)]
     accounts: usize,
+    /// At the end, slices on the grown books and on fresh ones are compared in so many pairs
+    #[arg(long, default_value_t = 9)]
+    pairs: usize,
+    /// Payments in a slice
+    #[arg(long, default_value_t = 100_000)]
+    slice: u64,
     /// Write all figures here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -72,10 +80,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
     };
     scratch.drop(&admin, scratch.template()).await?;
+    scratch.drop(&admin, &scratch.copy()).await?;
     let steps = outcome?;
-    let (first, last) = (&steps[0], &steps[steps.len() - 1]);
-    let ratio = last.server_cpu_us / first.server_cpu_us;
-    println!("cost of a payment, last step to first: {ratio:.2} in server time");
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_vec_pretty(&steps)?).with_context(|| path.display().to_string())?;
     }
@@ -90,9 +96,8 @@ async fn grow(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<
     let merchants = Arc::new(seed(&config, args.accounts.div_ceil(3).max(1)).await?);
     let mut observer = connect(&config).await?;
     let server = Server::of(&observer).await?;
-    let payer = Arc::new(Way::Group(args.writers).start(&config, args.writers).await?);
-    // Warm caches and plans are not growth.
-    drive(&payer, &merchants, args.callers, args.payments.min(20_000)).await?;
+    let payer = Arc::new(args.way.start(&config, args.callers).await?);
+    drive(&payer, &merchants, args.callers, args.payments.min(WARM_UP)).await?;
     let mut out = std::io::stdout();
     writeln!(
         out,
@@ -100,7 +105,7 @@ async fn grow(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<
         "payments", "payments/s", "p50 us", "p99 us", "server us", "client us", "WAL B", "journal MB"
     )?;
     let mut steps = Vec::new();
-    let mut payments = args.payments.min(20_000);
+    let mut payments = args.payments.min(WARM_UP);
     for step in 1..=args.steps {
         let n = args.payments * step / args.steps - args.payments * (step - 1) / args.steps;
         let (server_before, client_before, wal_before) = (server.cpu(), own_cpu(), wal(&observer).await?);
@@ -135,9 +140,56 @@ async fn grow(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<
         )?;
         steps.push(figures);
     }
+    let mut ratios = Vec::with_capacity(args.pairs);
+    for pair in 1..=args.pairs {
+        let fresh = fresh(args, admin, scratch).await?;
+        // They change places from pair to pair, so that a trend of the machine falls on both alike.
+        let grown_first = pair.is_multiple_of(2);
+        let mut cost = [0.0; 2];
+        for grown in [grown_first, !grown_first] {
+            let (payer, merchants) = if grown {
+                (&payer, &merchants)
+            } else {
+                (&fresh.0, &fresh.1)
+            };
+            let before = server.cpu();
+            drive(payer, merchants, args.callers, args.slice).await?;
+            cost[usize::from(grown)] = (server.cpu() - before).as_secs_f64() * 1e6 / args.slice as f64;
+        }
+        fresh.0.stop().await;
+        let [new, old] = cost;
+        writeln!(
+            out,
+            "pair {pair}: {new:.1} us of the server in fresh books, {old:.1} in the grown ones"
+        )?;
+        ratios.push(old / new);
+    }
+    ratios.sort_by(f64::total_cmp);
+    if let (Some(least), Some(median), Some(most)) = (ratios.first(), ratios.get(ratios.len() / 2), ratios.last()) {
+        writeln!(
+            out,
+            "cost in the grown books to that in fresh ones: {median:.2} (median of {}, {least:.2} to {most:.2})",
+            args.pairs
+        )?;
+    }
     payer.stop().await;
-    prove(&mut observer).await?;
+    match args.way {
+        Way::Post(_) => proven(&mut observer).await?,
+        _ => prove(&mut observer).await?,
+    }
     Ok(steps)
+}
+
+/// New books, with warm plans, in place of the last pair's.
+async fn fresh(args: &Args, admin: &Client, scratch: &Scratch) -> anyhow::Result<(Arc<Payer>, Arc<Vec<Merchant>>)> {
+    let name = scratch.copy();
+    scratch.drop(admin, &name).await?;
+    admin.batch_execute(&format!("CREATE DATABASE {name}")).await?;
+    let config = scratch.config_of(&name);
+    let merchants = Arc::new(seed(&config, args.accounts.div_ceil(3).max(1)).await?);
+    let payer = Arc::new(args.way.start(&config, args.callers).await?);
+    drive(&payer, &merchants, args.callers, WARM_UP).await?;
+    Ok((payer, merchants))
 }
 
 /// All callers in closed loops until that many payments are made; latencies in microseconds.
@@ -176,6 +228,9 @@ async fn wal(observer: &Client) -> Result<i64, tokio_postgres::Error> {
         .await?
         .try_get(0)
 }
+
+/// Warm caches and plans are not growth.
+const WARM_UP: u64 = 20_000;
 
 const JOURNAL_SIZE: &str = "
     SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('ledger.journal')";

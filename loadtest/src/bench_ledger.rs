@@ -270,7 +270,7 @@ pub(crate) async fn prove(observer: &mut Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn proven(observer: &mut Client) -> anyhow::Result<()> {
+pub(crate) async fn proven(observer: &mut Client) -> anyhow::Result<()> {
     let report = ledger::verify::verify(observer, |_| {}).await?;
     ensure!(report.is_ok(), "the books are wrong after the run: {report:#?}");
     Ok(())
@@ -350,7 +350,7 @@ impl Scratch {
         &self.template
     }
 
-    fn copy(&self) -> String {
+    pub(crate) fn copy(&self) -> String {
         format!("{}_run", self.template)
     }
 

@@ -154,6 +154,22 @@ async fn a_closed_day_holds_up_no_payment_and_a_manual_journal_needs_two() {
     assert!(ok, "{told}");
     let (ok, told) = approve("bob", &ids[0]).await;
     assert!(ok, "{told}");
+
+    let act = async |act: &str, by: &str| {
+        let account = ["--book", book, "--account", "2010.usd", "--by", by, "--reason", "FIN-9"];
+        run(&[&["ledger", "account", act][..], &account].concat()).await
+    };
+    let (ok, told) = act("close", "ann").await;
+    assert!(ok, "{told}");
+    let (ok, told) = act("close", "ann").await;
+    assert!(!ok && told.contains("closed already"), "{told}");
+    let (ok, told) = act("reopen", "bob").await;
+    assert!(ok, "{told}");
+    let (ok, told) = run(&["ledger", "account", "list", "--json"]).await;
+    assert!(
+        ok && told.lines().count() == 2 && told.contains("FIN-9") && told.contains("\"by\":\"bob\""),
+        "{told}"
+    );
     app.verify_books().await;
     app.stop().await;
 }

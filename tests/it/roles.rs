@@ -158,7 +158,7 @@ async fn every_role_can_do_its_work() {
         ("gateway_app",   "INSERT INTO risk.history (book_id, id, fact, at) VALUES (1, 'ch_x', 'approved', now())"),
         ("gateway_app",   "UPDATE risk.rule SET version = version WHERE false"),
         ("ledger_writer", "SELECT count(*) FROM ledger.posting"),
-        ("ledger_writer", "SELECT ledger.set_status(1, 'no such account', 'frozen')"),
+        ("ledger_writer", "SELECT count(*) FROM ledger.account_act"),
         ("vault_app",     "SELECT count(*) FROM vault.card"),
         ("vault_app",     "INSERT INTO vault.card (book_id, id, nonce, sealed, created_at) VALUES (1, 'x', '\\x000000000000000000000000', '', now())"),
         ("vault_keeper",  "UPDATE vault.card SET sealed = '' WHERE false"),
@@ -194,13 +194,13 @@ async fn the_doors_of_the_ledger_are_open_to_those_alone_who_need_them() {
         for call in [
             "ledger.open(1, '{}')",
             "ledger.open_book('x', 'x')",
-            "ledger.set_status(1, 'a', 'frozen')",
+            "ledger.act_on_account(1, 'a', 'close', 'x', 'x')",
         ] {
             let outcome = attempt(&acting(app, role).await, &format!("SELECT {call}")).await;
             assert_eq!(outcome, Err(DENIED.to_owned()), "{role}: {call}");
         }
     }
-    let freeze = "SELECT ledger.set_status(1, 'a', 'frozen')";
+    let freeze = "SELECT ledger.act_on_account(1, 'a', 'close', 'x', 'x')";
     assert_eq!(
         attempt(&acting(app, "gateway_app").await, freeze).await,
         Err(DENIED.to_owned())

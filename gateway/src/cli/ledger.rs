@@ -1,6 +1,7 @@
-//! `counterfoil ledger`: the books, for accountants and auditors. Reads, but for `seal` and `finance.rs`; `verify` believes
+//! `counterfoil ledger`: the books, for accountants and auditors. Reads, but for `seal`, `account` and `finance.rs`; `verify` believes
 //! nothing that was written.
 
+mod account;
 mod partitions;
 pub(super) mod seal;
 
@@ -44,6 +45,7 @@ impl Args {
             Command::Balance(args) => Some(Deed::new("ledger balance", &args.database).account(Some(&args.book))),
             Command::Statement(args) => Some(args.deed()),
             Command::Period(command) => command.deed(),
+            Command::Account(command) => command.deed(),
             Command::Journal(command) => command.deed(),
             Command::Export(args) => Some(Deed::new("ledger export", &args.database).account(args.book.as_deref())),
             Command::Partitions(args) => args.deed(),
@@ -86,6 +88,12 @@ Check it with nothing of ours: python3 tests/proof/verify.py proof.json --head h
         after_long_help = "Example:\n  counterfoil ledger period close --up-to 2026-10-31 --by ada"
     )]
     Period(finance::Period),
+    /// Close accounts to postings, and reopen them
+    #[command(
+        subcommand,
+        after_long_help = "Example:\n  counterfoil ledger account close --book acct_1 --account 2010.usd --by ann --reason 'FIN-7'"
+    )]
+    Account(account::Command),
     /// Manual journals: proposed by one person, approved by another
     #[command(
         subcommand,
@@ -175,6 +183,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Command::Balance(args) => balances(args).await,
         Command::Statement(args) => finance::statement(args).await,
         Command::Period(command) => finance::period(command).await,
+        Command::Account(command) => account::run(command).await,
         Command::Journal(command) => finance::journal(command).await,
         Command::Export(args) => export(args).await,
         Command::Partitions(args) => partitions::run(args).await,

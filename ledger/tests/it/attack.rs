@@ -184,7 +184,11 @@ async fn the_serving_roles_have_no_hand_on_the_tables() {
     }
     let client = db.connect_as("gateway_app").await;
     assert_eq!(
-        refused(&client, "SELECT ledger.set_status(1, '2010.usd', 'closed')").await,
+        refused(
+            &client,
+            "SELECT ledger.act_on_account(1, '2010.usd', 'close', 'x', 'x')"
+        )
+        .await,
         "42501"
     );
 }

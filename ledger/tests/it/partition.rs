@@ -106,6 +106,19 @@ async fn every_part_is_guarded_like_the_whole() {
     assert_proven(&db).await;
 }
 
+/// ANALYZE of big months must not keep a snapshot for long (V43).
+#[tokio::test]
+async fn every_part_is_sampled_lightly() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    partition::extend(&client, 3).await.unwrap();
+    let heavy = "SELECT string_agg(attrelid::regclass || '.' || attname, ' ') FROM pg_attribute
+                 WHERE attrelid IN (SELECT relid FROM pg_partition_tree('ledger.journal')) AND attnum > 0
+                   AND NOT attisdropped AND (attstattarget BETWEEN 0 AND 10) IS NOT TRUE";
+    let heavy: Option<String> = client.query_one(heavy, &[]).await.unwrap().get(0);
+    assert_eq!(heavy, None);
+}
+
 #[tokio::test]
 async fn a_key_is_used_once_over_all_months() {
     let db = Database::new().await;

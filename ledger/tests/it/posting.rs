@@ -1,7 +1,8 @@
 //! Posting and refusals, one by one.
 
+use jiff::Timestamp;
 use ledger::post::{PostError, admit, post};
-use ledger::{AccountName, BookId, Chart, Currency, JournalCode, Refusal, open};
+use ledger::{AccountActError, AccountName, BookId, Chart, Currency, JournalCode, Refusal, open};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ async fn each_refusal_has_its_own_name_and_leaves_nothing_behind() {
         .balance()
         .unwrap();
     post(&client, &[&booked]).await.unwrap();
-    ledger::close(&client, book, &fee()).await.unwrap();
+    ledger::close(&client, book, &fee(), "ann", "merged").await.unwrap();
 
     let simple = || {
         draft(book, JournalCode::J03)
@@ -179,17 +180,62 @@ async fn opening_is_idempotent_and_a_closed_account_stays_closed() {
         book
     );
     assert_eq!(open(&client, book, &[pending(), available()]).await.unwrap(), 0);
-    assert!(ledger::close(&client, book, &available()).await.unwrap());
+    ledger::close(&client, book, &available(), "ann", "frozen by FIN-7")
+        .await
+        .unwrap();
     assert_eq!(open(&client, book, &[available()]).await.unwrap(), 0);
     let (in_, out) = (capture(book, 10, 1), release(book, 5));
     assert!(matches!(
         post(&client, &[&in_, &out]).await,
         Err(PostError::Refused(Refusal::AccountClosed(_)))
     ));
-    assert!(ledger::reopen(&client, book, &available()).await.unwrap());
+    ledger::reopen(&client, book, &available(), "bob", "FIN-7 is settled")
+        .await
+        .unwrap();
     post(&client, &[&in_, &out]).await.unwrap();
+    let acts = client
+        .query(
+            "SELECT act, reason, acted_by FROM ledger.account_act ORDER BY act_no",
+            &[],
+        )
+        .await
+        .unwrap();
+    let acts: Vec<[String; 3]> = acts.iter().map(|row| [row.get(0), row.get(1), row.get(2)]).collect();
+    assert_eq!(
+        acts,
+        [
+            ["close", "frozen by FIN-7", "ann"],
+            ["reopen", "FIN-7 is settled", "bob"]
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_keeps_an_account_from_closing_is_said() {
+    let db = Database::new().await;
+    let client = db.connect().await;
+    let book = book(&client, "acct_1").await;
+    let close = async |account: &AccountName, reason: &str| ledger::close(&client, book, account, "ann", reason).await;
+
     let unknown = AccountName::of(Chart::Equity, Currency::JPY);
-    assert!(!ledger::close(&client, book, &unknown).await.unwrap());
+    assert!(matches!(close(&unknown, "x").await, Err(AccountActError::Unknown)));
+    assert!(matches!(close(&fee(), " ").await, Err(AccountActError::Unexplained)));
+    close(&fee(), "x").await.unwrap();
+    assert!(matches!(close(&fee(), "x").await, Err(AccountActError::Already(is)) if is == "closed"));
+
+    let held = draft(book, JournalCode::J01)
+        .hold(receivable(), pending(), 10, Timestamp::MAX)
+        .balance()
+        .unwrap();
+    post(&client, &[&held]).await.unwrap();
+    assert!(matches!(close(&pending(), "x").await, Err(AccountActError::OnHold)));
+    // Refused acts leave no trace, and the account as it was.
+    let acts: i64 = client
+        .query_one("SELECT count(*) FROM ledger.account_act", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(acts, 1);
 }
 
 #[tokio::test]

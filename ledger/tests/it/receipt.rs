@@ -49,7 +49,9 @@ async fn the_same_key_returns_the_first_answer_also_a_refusal_and_other_content_
     assert_eq!((known.journal, known.refusal), (short.id(), Some(refusal)));
 
     // The same content under another id is the same journal; the key comes before state, so a closed account is no matter.
-    ledger::close(&client, book, &receivable()).await.unwrap();
+    ledger::close(&client, book, &receivable(), "ann", "merged")
+        .await
+        .unwrap();
     assert_eq!(submit(captured(book, 2, 100).balance().unwrap()).await, receipt(true));
     // In another book the key is another key.
     assert!(submit(captured(elsewhere, 2, 100).balance().unwrap()).await.is_ok());

@@ -172,6 +172,32 @@ async fn what_was_committed_is_sealed_once_and_verifies() {
 }
 
 #[tokio::test]
+async fn journals_are_found_behind_many_transactions_that_posted_none() {
+    let mut sealed = Sealed::new().await;
+    let mut sealer = sealed.folder.sealer();
+    let mut client = sealed.db.connect().await;
+    let journals: Vec<_> = (0..200).map(|i| capture(sealed.book, 1000 + i, 29)).collect();
+    post(&sealed.client, &journals.iter().collect::<Vec<_>>())
+        .await
+        .unwrap();
+    settled(&sealed.client).await;
+    let round = sealer.round(&mut client).await.unwrap();
+    assert_eq!(
+        (round.journals, round.more),
+        (128, true),
+        "a round takes so much and knows that there is more"
+    );
+    let round = sealer.round(&mut client).await.unwrap();
+    assert_eq!((round.journals, round.more), (72, false));
+
+    let idle = "DO $$ BEGIN FOR i IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
+    sealed.client.batch_execute(idle).await.unwrap();
+    sealed.post(1).await;
+    settled(&sealed.client).await;
+    assert_eq!(sealer.round(&mut client).await.unwrap().journals, 1);
+}
+
+#[tokio::test]
 async fn each_way_of_changing_a_journal_is_found_and_named() {
     let cases: [(&str, &str, u64); 8] = [
         (

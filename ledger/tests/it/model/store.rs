@@ -9,7 +9,7 @@ use ledger::group::{Batch, Failure, Pass};
 use ledger::journal::{Draft, Journal};
 use ledger::post::Statements;
 use ledger::receipt::{Once, Receipt};
-use ledger::{BookId, JournalCode, Refusal, period};
+use ledger::{AccountActError, BookId, JournalCode, Refusal, period};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -64,9 +64,14 @@ impl<'a> Store<'a> {
 
     pub async fn set_open(&mut self, book: usize, account: Account, open: bool) -> bool {
         let (book, account) = (self.books[book], name(account));
-        match open {
-            true => ledger::reopen(self.finance, book, &account).await.unwrap(),
-            false => ledger::close(self.finance, book, &account).await.unwrap(),
+        let acted = match open {
+            true => ledger::reopen(self.finance, book, &account, "ann", "why not").await,
+            false => ledger::close(self.finance, book, &account, "ann", "why not").await,
+        };
+        match acted {
+            Ok(()) | Err(AccountActError::Already(_)) => true,
+            Err(AccountActError::OnHold) => false,
+            Err(error) => panic!("{error}"),
         }
     }
 
