@@ -92,6 +92,82 @@ async fn a_kept_alive_connection_may_rest_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
+async fn a_connection_that_rests_gives_its_buffers_back_and_goes_on() {
+    let mut server = Server::start(Limits {
+        rest_ms: 20,
+        ..Limits::default()
+    });
+    let mut client = server.connect(&[b"http/1.1"]).await;
+    settle(&server.stats.connections_rested, 1).await; // also before its first request
+    for nth in 2..5 {
+        // Split where it hurts: the byte that ends the rest, and one that begins none because a head has begun.
+        for part in ["P", "OST /echo HTTP/1.1\r\nhost: a\r\ncontent-", "length: 5\r\n\r\nhel"] {
+            client.write_all(part.as_bytes()).await.expect("writes");
+            client.flush().await.expect("flushes");
+            sleep(Duration::from_millis(50)).await;
+        }
+        let answer = exchange(&mut client, "lo").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"),
+            "{answer}"
+        );
+        assert_ne!(header(&answer, "connection"), "close");
+        settle(&server.stats.connections_rested, nth).await;
+    }
+    // Two requests in one piece after a rest are both answered.
+    let both = "GET /whoami HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2);
+    client.write_all(both.as_bytes()).await.expect("writes");
+    client.flush().await.expect("flushes");
+    let mut answers = Vec::new();
+    while String::from_utf8_lossy(&answers).matches("HTTP/1.1 200 ").count() < 2 {
+        let read = timeout(Duration::from_secs(10), client.read_buf(&mut answers)).await;
+        assert!(
+            matches!(read, Ok(Ok(1..))),
+            "{read:?}: {}",
+            String::from_utf8_lossy(&answers)
+        );
+    }
+    settle(&server.stats.connections_rested, 5).await;
+    server.shut_down();
+    assert_closed(&mut client).await;
+    assert_eq!(server.drained().await.connections_cut, 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_slowly_is_no_rest() {
+    let server = Server::start(Limits {
+        rest_ms: 20,
+        ..Limits::default()
+    });
+    let mut client = server.connect(&[b"http/1.1"]).await;
+    client
+        .write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .expect("writes");
+    client.flush().await.expect("flushes");
+    sleep(Duration::from_millis(200)).await;
+    let answer = read_answer_of(&mut client, 64 * 1024 * 1024).await;
+    assert_ne!(header(&answer, "connection"), "close");
+    let answer = exchange(&mut client, "GET /whoami HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_head_after_a_rest_is_cut_off_too() {
+    let server = Server::start(Limits {
+        rest_ms: 20,
+        header_read_ms: 200,
+        ..Limits::default()
+    });
+    let mut client = server.connect(&[b"http/1.1"]).await;
+    settle(&server.stats.connections_rested, 1).await;
+    client.write_all(b"GET /wh").await.expect("writes");
+    client.flush().await.expect("flushes");
+    assert_closed(&mut client).await;
+    settle(&server.stats.connections_slow_head, 1).await;
+}
+
+#[tokio::test]
 async fn silence_is_cut_off_before_and_after_the_handshake_and_between_requests() {
     let limits = Limits {
         handshake_ms: 100,
