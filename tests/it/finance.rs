@@ -156,7 +156,16 @@ async fn a_closed_day_holds_up_no_payment_and_a_manual_journal_needs_two() {
     assert!(ok, "{told}");
 
     let act = async |act: &str, by: &str| {
-        let account = ["--book", book, "--account", "2010.usd", "--by", by, "--reason", "FIN-9"];
+        let account = [
+            "--book",
+            &book,
+            "--account",
+            "2010.usd",
+            "--by",
+            by,
+            "--reason",
+            "FIN-9",
+        ];
         run(&[&["ledger", "account", act][..], &account].concat()).await
     };
     let (ok, told) = act("close", "ann").await;
