@@ -37,6 +37,8 @@ pub mod prefix {
     pub const EARLY_FRAUD_WARNING: &str = "issfr";
     pub const BLOCK_APPEAL: &str = "rba";
     pub const RISK_SIGNAL: &str = "rsig";
+    pub const RECONCILIATION: &str = "rec";
+    pub const SETTLEMENT_BREAK: &str = "brk";
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

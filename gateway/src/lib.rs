@@ -30,6 +30,7 @@ pub mod id;
 pub mod limit;
 pub mod payment;
 pub mod receipt;
+pub mod reconciliation;
 pub mod risk;
 pub mod routing;
 pub mod seal;

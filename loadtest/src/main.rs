@@ -3,6 +3,7 @@
 mod bench_export;
 mod bench_growth;
 mod bench_ledger;
+mod bench_reconcile;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,8 @@ enum Bench {
     Growth(bench_growth::Args),
     /// The time to write the books in each format of `ledger export`; on its own scratch database
     Export(bench_export::Args),
+    /// The time to match a settlement file with the books, and the memory it takes; on its own scratch database
+    Reconcile(bench_reconcile::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,5 +48,6 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(Bench::Ledger(args)) => runtime.block_on(bench_ledger::run(args)),
         Command::Bench(Bench::Growth(args)) => runtime.block_on(bench_growth::run(args)),
         Command::Bench(Bench::Export(args)) => runtime.block_on(bench_export::run(args)),
+        Command::Bench(Bench::Reconcile(args)) => runtime.block_on(bench_reconcile::run(args)),
     }
 }

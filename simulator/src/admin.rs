@@ -32,6 +32,7 @@ pub fn router(simulator: Arc<Simulator>) -> Router {
         .route("/admin/truth", get(truth))
         .route("/admin/truth/summary", get(summary))
         .route("/admin/bank/truth", get(bank_truth))
+        .route("/admin/settlement", post(settlement))
         .route("/admin/disputes", post(open_dispute))
         .route("/admin/disputes/{id}/advance", post(advance_dispute))
         .route("/admin/requests", get(requests))
@@ -126,6 +127,15 @@ async fn truth(State(simulator): Shared) -> Response {
 /// Every authorization of the bank's host, oldest first.
 async fn bank_truth(State(simulator): Shared) -> Json<Vec<crate::bank::Account>> {
     Json(simulator.bank.truth())
+}
+
+/// A settlement file or bank statement of what happened, with the defects that were asked for and the key to them.
+async fn settlement(
+    State(simulator): Shared,
+    Json(order): Json<crate::settlement::Order>,
+) -> Json<crate::settlement::File> {
+    let records = crate::settlement::records(&simulator.store());
+    Json(crate::settlement::write(&order, records))
 }
 
 #[derive(Serialize)]

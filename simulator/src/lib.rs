@@ -20,6 +20,7 @@ pub mod log;
 pub mod object;
 pub mod params;
 pub mod server;
+pub mod settlement;
 pub mod store;
 pub mod transactions;
 pub mod view;

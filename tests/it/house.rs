@@ -15,8 +15,12 @@ const LINES_MAX: usize = 700;
 #[test]
 fn dependencies_point_one_way() {
     let allowed = BTreeMap::from([
-        ("gateway", BTreeSet::from(["ledger", "anomaly", "simulator"])),
+        (
+            "gateway",
+            BTreeSet::from(["ledger", "reconcile", "anomaly", "simulator"]),
+        ),
         ("ledger", BTreeSet::new()),
+        ("reconcile", BTreeSet::from(["ledger"])),
         ("anomaly", BTreeSet::new()),
         ("simulator", BTreeSet::new()),
         ("loadtest", BTreeSet::from(["ledger"])),
@@ -257,7 +261,15 @@ async fn the_two_listeners_do_not_serve_each_other() {
 
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["gateway", "ledger", "anomaly", "simulator", "loadtest", "tests"] {
+    for folder in [
+        "gateway",
+        "ledger",
+        "reconcile",
+        "anomaly",
+        "simulator",
+        "loadtest",
+        "tests",
+    ] {
         collect(&workspace().join(folder), &mut found);
     }
     found

@@ -27,6 +27,7 @@ mod payouts;
 mod races;
 mod receipts;
 mod receiver;
+mod reconciliation;
 mod reference;
 mod risk;
 mod roles;

@@ -29,6 +29,7 @@ pub fn ensure_built() {
             "ledger/src",
             "ledger/migrations",
             "anomaly/src",
+            "reconcile/src",
             "simulator/src",
         ];
         let changed = sources.iter().filter_map(|folder| newest(&root.join(folder))).max();

@@ -11,6 +11,7 @@ mod ledger;
 mod log;
 mod migrate;
 mod print;
+mod reconcile;
 mod risk;
 mod routing;
 mod serve;
@@ -45,6 +46,11 @@ enum Command {
     Keys(keys::Args),
     /// Look at the books, and prove them
     Ledger(ledger::Args),
+    /// Hold a file of an acquirer or a bank against the books
+    Reconcile(reconcile::Args),
+    /// What files and books differ in, and deciding about it
+    #[command(subcommand, after_long_help = "Example:\n  counterfoil breaks list")]
+    Breaks(reconcile::Breaks),
     /// Look after the keys of card data
     Vault(vault::Args),
     /// Read the audit log, and prove it
@@ -79,7 +85,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("counterfoil: {error:#}");
-            ExitCode::FAILURE
+            match reconcile::was_refused(&error) {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -102,6 +111,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Ledger(args) => ledger::run(args).await,
+        Command::Reconcile(args) => reconcile::run(args).await,
+        Command::Breaks(command) => reconcile::breaks(command).await,
         Command::Vault(args) => vault::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Routing(args) => routing::run(args).await,
@@ -121,6 +132,8 @@ impl Command {
             Command::Migrate(args) => Some(args.deed()),
             Command::Keys(args) => args.deed(),
             Command::Ledger(args) => args.deed(),
+            Command::Reconcile(args) => Some(args.deed()),
+            Command::Breaks(command) => Some(command.deed()),
             Command::Vault(args) => args.deed(),
             Command::Audit(args) => args.deed(),
             Command::Risk(args) => args.deed(),
@@ -196,6 +209,10 @@ mod tests {
         "ledger journal reject --book acct_1 --by bob --reason x 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e",
         "ledger export --format csv",
         "ledger partitions --ahead 3",
+        "reconcile payout.csv --format stripe-itemized",
+        "breaks list",
+        "breaks resolve brk_1 --by ann --reason x",
+        "breaks reopen brk_1 --by ann --reason x",
         "vault rotate kek",
         "routing apply routing.toml",
         "vault retire k1",
