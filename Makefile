@@ -22,6 +22,12 @@ test: ## all tests, against a real PostgreSQL, real SDKs and real accounting pro
 	COUNTERFOIL_TEST_REMAINS=$(CURDIR)/target/test-remains $(CARGO) test --workspace
 	@python3 tests/scan.py target/test-remains
 
+.PHONY: screenshots
+screenshots: ## every page of the console, light and dark, into target/screenshots
+	@scripts/bootstrap.sh test
+	$(CARGO) build -p gateway
+	@scripts/screenshots.sh target/screenshots
+
 .PHONY: fmt
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -4,11 +4,11 @@
 #   scripts/bootstrap.sh run     what building and running need: a C compiler and PostgreSQL's server programs
 #   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
 #                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js and schemathesis (the API),
-#                                nftables and iproute2 (the firewall, as root), openssl (TLS)
+#                                nftables and iproute2 (the firewall, as root), openssl (TLS), Chromium with Playwright and axe-core (the console)
 #   scripts/bootstrap.sh tools   what `make check`, `make sbom` and `make fuzz` need: four cargo commands, built into .tools
 #
-# System packages come from apt-get (as root or through sudo). The SDKs go to .tools/ and tests/sdk/node/node_modules in the
-# versions that tests/sdk pins, and touch nothing else.
+# System packages come from apt-get (as root or through sudo). The SDKs go to .tools/, tests/sdk/node/node_modules and
+# tests/console/node_modules in the versions that are pinned there, and touch nothing else.
 # A missing test program is a warning here and a failure of its test: what cannot be checked is not called good.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,8 +36,10 @@ for_testing() {
     wanted "nftables" "have nft" nftables
     wanted "iproute2" "have ip" iproute2
     wanted "openssl" "have openssl" openssl
+    wanted "Chromium" "have chromium" chromium
     stripe_python
-    stripe_node
+    node_packages tests/sdk/node "the Stripe SDK"
+    node_packages tests/console "Playwright and axe-core"
 }
 
 stripe_python() {
@@ -49,12 +51,13 @@ stripe_python() {
         && cp "$wanted" "$venv/installed.txt"; } || warn "Python packages are missing: their tests will fail"
 }
 
-stripe_node() {
-    local folder=tests/sdk/node
+# node_packages FOLDER WHAT: what the folder's lock file pins.
+node_packages() {
+    local folder=$1
     cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json" && return
-    say "installing the Stripe SDK for Node.js into $folder/node_modules"
+    say "installing $2 for Node.js into $folder/node_modules"
     { npm ci --silent --prefix "$folder" >/dev/null && cp "$folder/package-lock.json" "$folder/node_modules/installed.json"; } \
-        || warn "the Node.js SDK is missing: its tests will fail"
+        || warn "$2 for Node.js is missing: its tests will fail"
 }
 
 cargo_tools() {

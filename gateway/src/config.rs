@@ -32,6 +32,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What API keys and their callers may ask for.
     pub access: crate::limit::Settings,
+    /// What people of the console may do, and prove.
+    pub console: crate::console::Settings,
     /// PostgreSQL.
     pub database: Database,
     /// Card data.
@@ -303,6 +305,9 @@ impl Settings {
             if value == 0 {
                 return Err(wrong(name, "must be above 0: no limit can be switched off"));
             }
+        }
+        if self.console.refund_limit < 0 {
+            return Err(wrong("console.refund_limit", "is minor units, 0 or more"));
         }
         for (name, value) in self.access.each() {
             if value == 0 {

@@ -3,6 +3,8 @@
 //! The suffix is a UUID v7 in lower-case Crockford base 32 (26 characters), so that ids sort by creation and a primary
 //! key serves "newest first" with no second index. It must never carry meaning beyond kind and time.
 
+use crate::clock::Clock;
+use std::sync::OnceLock;
 use uuid::Uuid;
 
 /// The prefixes in use; one kind of object each.
@@ -39,13 +41,42 @@ pub mod prefix {
     pub const RISK_SIGNAL: &str = "rsig";
     pub const RECONCILIATION: &str = "rec";
     pub const SETTLEMENT_BREAK: &str = "brk";
+    pub const APPROVAL: &str = "apr";
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A new id of the given kind, ordered by the moment of the call.
 pub fn new(prefix: &str) -> String {
-    from_uuid(prefix, Uuid::now_v7())
+    from_uuid(prefix, uuid())
+}
+
+/// A new time-ordered UUID. It carries the server's time, or that of the clock which ids [follow].
+pub fn uuid() -> Uuid {
+    let uuid = Uuid::now_v7();
+    let Some(behind) = FOLLOWED
+        .get()
+        .map(|clock| clock.behind_by().as_millis())
+        .filter(|by| *by != 0)
+    else {
+        return uuid;
+    };
+    let milliseconds = (uuid.as_u128() >> 80).saturating_add_signed(-behind);
+    Uuid::from_u128(milliseconds << 80 | uuid.as_u128() & ((1 << 80) - 1))
+}
+
+/// From here on ids carry the time of this clock: for a month of demonstration data, whose ids must be as old as it is.
+pub fn follow(clock: Clock) {
+    // The first one stays: ids never go back.
+    let _ = FOLLOWED.set(clock);
+}
+
+static FOLLOWED: OnceLock<Clock> = OnceLock::new();
+
+/// The least id of this kind that can have been made at this moment or later: where a list since then begins.
+pub fn floor(prefix: &str, at: jiff::Timestamp) -> String {
+    let milliseconds = u128::try_from(at.as_millisecond()).unwrap_or_default();
+    from_uuid(prefix, Uuid::from_u128(milliseconds << 80))
 }
 
 /// 96 random bits in hexadecimal: for what must not be guessed, as ids may be.

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod connector;
+pub mod console;
 pub mod database;
 pub mod dev;
 pub mod dispute;

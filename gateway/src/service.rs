@@ -13,7 +13,7 @@ use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{account, api, auth, callback, egress, payment, receipt, risk, routing, seal, wire};
+use crate::{account, api, auth, callback, console, egress, payment, receipt, risk, routing, seal, wire};
 use anyhow::Context;
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -68,6 +68,10 @@ pub struct ServiceConfig {
     pub risk: risk::Settings,
     /// how much callers may ask for, and whether they must sign
     pub access: crate::limit::Settings,
+    /// the console
+    pub console: console::Settings,
+    /// what time it is
+    pub clock: Clock,
 }
 
 /// Whether the service can do its work now.
@@ -125,7 +129,7 @@ impl Service {
     /// # Errors
     /// When the database cannot be reached, the schema is missing, or a setting is wrong.
     pub async fn start(config: ServiceConfig) -> anyhow::Result<Self> {
-        let clock = Clock::default();
+        let clock = config.clock;
         let reads = config.database.pool(config.connections)?;
         drop(
             reads
@@ -192,9 +196,15 @@ impl Service {
         }
         let (stop, stopped) = watch::channel(false);
         let rebuilt = Arc::new(AtomicBool::new(false));
+        let api = api::router(app.clone());
         let mut service = Self {
-            api: api::router(app.clone()),
-            ops: operations(app.clone()),
+            ops: operations(app.clone()).merge(console::router(
+                app.clone(),
+                api.clone(),
+                config.console,
+                stopped.clone(),
+            )),
+            api,
             ready: ready(app.clone(), rebuilt.clone()),
             metrics: prometheus::Registry::new(),
             app,

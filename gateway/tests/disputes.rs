@@ -281,10 +281,14 @@ impl World {
             access: gateway::limit::Settings::default(),
             permissive_scorer: true,
             risk: gateway::risk::Settings::default(),
+            console: gateway::console::Settings::default(),
+            clock: gateway::clock::Clock::default(),
         })
         .await
         .expect("the service starts");
-        let seeded = dev::seed::seed(&owner, &service.app.vault, None).await.expect("seeds");
+        let seeded = dev::seed::seed(&owner, &service.app.vault, None, jiff::Timestamp::now())
+            .await
+            .expect("seeds");
         let api = service.api.clone();
         let served = api.clone();
         tokio::spawn(async move { axum::serve(hooks, served).await });

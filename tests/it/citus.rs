@@ -27,6 +27,8 @@ const LOCAL: &[&str] = &[
     "gateway.audit_seal",
     "gateway.callback",
     "gateway.iso8583_message",
+    "gateway.console_credential",
+    "gateway.console_session",
     "gateway.console_user",
     "gateway.nonce",
     "gateway.reconciliation",

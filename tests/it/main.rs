@@ -11,6 +11,8 @@ mod bad_input;
 mod books;
 mod books_faults;
 mod citus;
+mod console;
+mod console_browser;
 mod crashes;
 mod database_tls;
 mod failures_page;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::serving::{self, Bound};
@@ -20,10 +21,12 @@ use crate::clock::Clock;
 use crate::connector::{self, iso8583, stripe};
 use crate::dev::acquirer::{Callbacks, Simulator};
 use crate::dev::ca::{self, Certificates};
+use crate::dev::demo;
 use crate::dev::files;
 use crate::dev::postgres::{EmbeddedPostgres, Options};
 use crate::dev::seed::{self, Seeded};
 use crate::edge::{self, ClientAuth, Files, Limits, Reloadable};
+use crate::id;
 use crate::receipt;
 use crate::seal;
 use crate::service::{self, ACQUIRER_CALLBACK_PATH, Service, ServiceConfig};
@@ -32,6 +35,7 @@ use crate::vault::Vault;
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   counterfoil dev
+  counterfoil dev --demo
   counterfoil dev --dir /tmp/shop --api-port 0 --ops-port 0
   counterfoil dev --database-url postgresql://owner:secret@127.0.0.1/scratch")]
 pub(super) struct Args {
@@ -55,6 +59,10 @@ pub(super) struct Args {
     #[arg(long)]
     permissive_scorer: bool,
 
+    /// Begin with a month of demonstration data: payments, fraud, disputes, reviews, payouts. Once per folder
+    #[arg(long)]
+    demo: bool,
+
     /// Send receipts to this mail server on 127.0.0.1, by STARTTLS with a certificate of the development authority
     #[arg(long, value_name = "PORT")]
     mail_port: Option<u16>,
@@ -74,7 +82,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let ops_url = format!("https://{}", ops_listener.local_addr()?);
 
     let database = Database::start(&folder, args.database_url.as_deref()).await?;
-    let started = start(&folder, &database, &api_url, &args).await;
+    let clock = match args.demo && !folder.path("demo.done").exists() {
+        true => Clock::behind(SignedDuration::from_hours(24 * demo::DAYS)),
+        false => Clock::default(),
+    };
+    if clock.behind_by().is_positive() {
+        id::follow(clock.clone());
+    }
+    let started = start(&folder, &database, &api_url, &args, &clock).await;
     let outcome = match started {
         Err(error) => Err(error),
         Ok(Started {
@@ -93,7 +108,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
                 listener: ops_listener,
                 tls: ops_tls,
             };
-            let announce = || {
+            let demo = folder.path("demo.done");
+            let (api_router, app) = (service.api.clone(), service.app.clone());
+            let announce = async || {
+                if clock.behind_by().is_positive() {
+                    demo::fill(api_router, app, &clock, &credentials.seeded).await?;
+                    files::replace(&demo, b"", 0o600)?;
+                    step("a month of demonstration data");
+                }
                 let announcement = Announcement {
                     api_url: &api_url,
                     ops_url: &ops_url,
@@ -140,7 +162,7 @@ fn mail(port: u16, login: Option<&str>, authority: &Path) -> receipt::mail::Conf
     }
 }
 
-async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args) -> Result<Started> {
+async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args, clock: &Clock) -> Result<Started> {
     let mut owner = database.owner.connect().await.context("connecting to PostgreSQL")?;
     let applied = service::migrate(&mut owner).await.context("migrating")?;
     step(&format!("schemas up to date ({applied} migrations applied)"));
@@ -158,7 +180,7 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args)
     let tls = [Reloadable::load(files.clone())?, Reloadable::load(files)?];
     let vault_keys = folder.path("vault.keys");
     let vault = service::vault(&database.role("vault_app"), &vault_keys, true, &Clock::default())?;
-    let credentials = Credentials::ensure(folder, &owner, &vault).await?;
+    let credentials = Credentials::ensure(folder, &owner, &vault, clock.now()).await?;
     let callbacks = Callbacks {
         url: format!("{api_url}{ACQUIRER_CALLBACK_PATH}"),
         secret: credentials.acquirer_webhook_secret.clone(),
@@ -215,6 +237,11 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args)
             ..crate::risk::Settings::default()
         },
         access: crate::limit::Settings::default(),
+        console: crate::console::Settings {
+            second_factor: false,
+            ..crate::console::Settings::default()
+        },
+        clock: clock.clone(),
     });
     match service.await.context("starting the application") {
         Ok(service) => Ok(Started {
@@ -388,7 +415,12 @@ struct Credentials {
 }
 
 impl Credentials {
-    async fn ensure(folder: &Folder, owner: &tokio_postgres::Client, vault: &Vault) -> Result<Self> {
+    async fn ensure(
+        folder: &Folder,
+        owner: &tokio_postgres::Client,
+        vault: &Vault,
+        now: jiff::Timestamp,
+    ) -> Result<Self> {
         let path = folder.path("credentials.json");
         let known: Option<Self> = match fs::read(&path) {
             Ok(text) => Some(serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))?),
@@ -402,7 +434,7 @@ impl Credentials {
             ),
             None => (random("sk_test_"), random("whsec_"), None),
         };
-        let seeded = seed::seed(owner, vault, seeded).await.context("seeding")?;
+        let seeded = seed::seed(owner, vault, seeded, now).await.context("seeding")?;
         let credentials = Self {
             acquirer_secret_key: secret_key,
             acquirer_webhook_secret: webhook_secret,
@@ -445,13 +477,15 @@ impl Announcement<'_> {
             simulator_url,
             ..
         } = self;
+        let somebody = seeded.console_users.iter().find(|person| person.role == "supervisor");
+        let (user, password) = somebody.map_or(("", ""), |person| (&person.user, &person.password));
         let (ca_file, dir, secret_key) = (ca_file.display(), folder.dir.display(), &seeded.secret_key);
         format!(
             "
 Counterfoil is ready.
 
   API        {api_url}
-  console    {ops_url}
+  console    {ops_url} (sign in as {user}, password {password}; people of other roles are in dev.json)
   database   {database_url}
   acquirer   {simulator_url}
   folder     {dir} (keys and addresses in dev.json, logs in log.jsonl)

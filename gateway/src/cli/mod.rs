@@ -19,6 +19,7 @@ mod serving;
 mod shutdown;
 mod simulator;
 mod table;
+mod users;
 mod vault;
 mod webhooks;
 
@@ -44,6 +45,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Make, list, roll and end API keys
     Keys(keys::Args),
+    /// Add, list and shut out people of the console
+    Users(users::Args),
     /// Look at the books, and prove them
     Ledger(ledger::Args),
     /// Hold a file of an acquirer or a bank against the books
@@ -110,6 +113,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Keys(args) => keys::run(args).await,
+        Command::Users(args) => users::run(args).await,
         Command::Ledger(args) => ledger::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
         Command::Breaks(command) => reconcile::breaks(command).await,
@@ -131,6 +135,7 @@ impl Command {
             Command::Simulator(_) => None,
             Command::Migrate(args) => Some(args.deed()),
             Command::Keys(args) => args.deed(),
+            Command::Users(args) => args.deed(),
             Command::Ledger(args) => args.deed(),
             Command::Reconcile(args) => Some(args.deed()),
             Command::Breaks(command) => Some(command.deed()),
@@ -167,6 +172,7 @@ mod tests {
         ("serve", "the service notes its own beginning and end"),
         ("simulator", "the outside world"),
         ("keys list", "ids, rights and hints: no key"),
+        ("users list", "names and roles: no password"),
         ("ledger verify", "counts, and what is wrong"),
         (
             "ledger period list",
@@ -195,6 +201,11 @@ mod tests {
         "keys rotate key_1",
         "keys expire key_1 --in 1h",
         "keys revoke key_1",
+        "users create ada --role auditor",
+        "users disable ada",
+        "users enable ada",
+        "users reset ada",
+        "users unlock ada",
         "ledger seal",
         "ledger prove 0192f0c1-7a3e-7c11-8d2b-5f6a7b8c9d0e",
         "ledger trial-balance",

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::serving::{self, Bound};
 use super::shutdown::Shutdown;
 use super::{log, print};
+use crate::clock::Clock;
 use crate::config::{self, DEFAULTS, Listener, Secret, Settings};
 use crate::database::Database;
 use crate::edge::{self, Reloadable};
@@ -58,7 +59,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let service = Service::start(service_config(&settings)?)
         .await
         .context("starting the application")?;
-    serving::run(service, api, ops, &settings.limits, shutdown, || Ok(())).await
+    serving::run(service, api, ops, &settings.limits, shutdown, async || Ok(())).await
 }
 
 fn bind(listener: &Listener) -> Result<std::net::TcpListener> {
@@ -111,5 +112,7 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         permissive_scorer: false,
         risk: settings.risk.clone(),
         access: settings.access.clone(),
+        console: settings.console.clone(),
+        clock: Clock::default(),
     })
 }

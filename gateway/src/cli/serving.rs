@@ -25,7 +25,7 @@ pub(super) async fn run(
     ops: Bound,
     limits: &Limits,
     mut shutdown: Shutdown,
-    ready: impl FnOnce() -> Result<()>,
+    ready: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<()> {
     let draining = Arc::new(AtomicBool::new(false));
     let routes = service.ops.clone().merge(health::routes(
@@ -51,7 +51,7 @@ pub(super) async fn run(
         shutdown.requested().await;
         draining.store(true, Ordering::Relaxed);
     }));
-    ready()?;
+    ready().await?;
     tracing::info!("serving");
     let drained = api_serving
         .await

@@ -3,6 +3,7 @@
 
 pub mod acquirer;
 pub mod ca;
+pub mod demo;
 pub(crate) mod files;
 pub mod postgres;
 pub mod seed;

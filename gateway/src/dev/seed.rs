@@ -5,9 +5,10 @@
 
 use crate::auth::Scope;
 use crate::auth::keys::{self, NewKey};
+use crate::console::role::Role;
+use crate::console::{password, user};
 use crate::vault::Vault;
 use anyhow::Context;
-use argon2::password_hash::{PasswordHasher, SaltString};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
@@ -53,23 +54,16 @@ const MERCHANTS: [(&str, &str); 2] = [
     ("acct_harbourbooks", "Harbour Books"),
     ("acct_northwindtea", "Northwind Tea"),
 ];
-const ROLES: [&str; 8] = [
-    "admin",
-    "operator",
-    "risk_analyst",
-    "finance",
-    "dispute_officer",
-    "supervisor",
-    "merchant_read_only",
-    "auditor",
-];
-
 /// Seeds what is missing.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyhow::Result<Seeded> {
-    let now = jiff::Timestamp::now();
+pub async fn seed(
+    owner: &Client,
+    vault: &Vault,
+    known: Option<Seeded>,
+    now: jiff::Timestamp,
+) -> anyhow::Result<Seeded> {
     ledger::open_book(owner, "platform", "Platform").await?;
     let reverify_at = now + jiff::SignedDuration::from_hours(24 * 365);
     let mut books = Vec::new();
@@ -131,7 +125,7 @@ pub async fn seed(owner: &Client, vault: &Vault, known: Option<Seeded>) -> anyho
             })
             .collect(),
         webhook_secret: format!("whsec_{}", hex::encode(rand::random::<[u8; 24]>())),
-        console_users: console_users(owner, now).await?,
+        console_users: console_users(owner).await?,
     })
 }
 
@@ -157,26 +151,19 @@ async fn valid(owner: &Client, vault: &Vault, known: &Seeded) -> anyhow::Result<
         .is_some())
 }
 
-async fn console_users(owner: &Client, now: jiff::Timestamp) -> anyhow::Result<Vec<ConsoleUser>> {
+/// One person for each role, each with a password of their own and no second factor yet.
+async fn console_users(owner: &Client) -> anyhow::Result<Vec<ConsoleUser>> {
     let mut users = Vec::new();
-    for role in ROLES {
-        let password = hex::encode(rand::random::<[u8; 10]>());
-        let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|e| anyhow::anyhow!("salt: {e}"))?;
-        let hash = argon2::Argon2::default()
-            .hash_password(password.as_bytes(), &salt)
-            .map_err(|e| anyhow::anyhow!("password: {e}"))
-            .context("console users")?
-            .to_string();
-        owner
-            .execute(
-                "INSERT INTO gateway.console_user (name, role, password_hash, created_at) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash",
-                &[&role, &role, &hash, &now],
-            )
-            .await?;
+    for role in Role::ALL {
+        let (name, password) = (role.as_str(), password::random());
+        let hash = password::hash_now(&password).context("console users")?;
+        let account = (role == Role::MerchantReadOnly).then_some(MERCHANTS[0].0);
+        if !user::create(owner, name, role, account, &hash, false, "seed").await? {
+            user::set_password(owner, name, &hash, false).await?;
+        }
         users.push(ConsoleUser {
-            role: role.into(),
-            user: role.into(),
+            role: name.into(),
+            user: name.into(),
             password,
         });
     }

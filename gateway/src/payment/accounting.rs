@@ -37,7 +37,7 @@ impl Books<'_> {
     /// on: such a journal carries a value date.
     pub fn draft(&self, code: JournalCode, reference: &str) -> Draft {
         Draft::new(self.book, code, self.at)
-            .id(Uuid::now_v7())
+            .id(crate::id::uuid())
             .reference(reference)
             .or_value_date()
     }
