@@ -72,11 +72,37 @@ const CHECKS: &[Query] = &[
         rows: "SELECT count(*) FROM gateway.charge WHERE fee > 0",
         wrong: concat!(
             "SELECT coalesce(c.id, j.reference) || ': fee ' || coalesce(c.fee, 0) || ', booked ' || coalesce(j.amount, 0) AS what
-             FROM gateway.charge c FULL JOIN ",
+             FROM gateway.charge c FULL JOIN (SELECT * FROM ",
             booked!("J04"),
-            " j ON j.book_id = c.book_id AND j.reference = c.id
+            " b WHERE reference !~ '^fee_') j ON j.book_id = c.book_id AND j.reference = c.id
              WHERE coalesce(c.fee, 0) <> coalesce(j.amount, 0)"
         ),
+    },
+    Query {
+        name: "an application fee is what J04 booked, and what J10 gave back",
+        rows: "SELECT count(*) FROM gateway.application_fee",
+        wrong: concat!(
+            "SELECT coalesce(f.id, t.reference, g.fee_id) || ': fee ' || coalesce(f.amount, 0) || ' refunded ' || coalesce(f.amount_refunded, 0)
+                || ', booked ' || coalesce(t.amount, 0) || ' and ' || coalesce(g.booked, 0) || ', refunds ' || coalesce(g.amount, 0) AS what
+             FROM gateway.application_fee f
+             FULL JOIN (SELECT * FROM ",
+            booked!("J04"),
+            " b WHERE reference ~ '^fee_') t ON t.book_id = f.book_id AND t.reference = f.id
+             FULL JOIN (SELECT r.book_id, r.fee_id, sum(r.amount) AS amount, sum(j.amount) AS booked FROM gateway.fee_refund r LEFT JOIN ",
+            booked!("J10"),
+            " j ON j.book_id = r.book_id AND j.reference = r.id GROUP BY 1, 2) g ON g.book_id = f.book_id AND g.fee_id = f.id
+             WHERE coalesce(f.amount, 0) <> coalesce(t.amount, 0) OR coalesce(f.amount_refunded, 0) <> coalesce(g.amount, 0)
+                OR coalesce(g.amount, 0) <> coalesce(g.booked, 0)"
+        ),
+    },
+    Query {
+        name: "an application fee names its charge, which names it, and its lines show it",
+        rows: "SELECT count(*) FROM gateway.application_fee",
+        wrong: "SELECT f.id || ': fee ' || f.amount || ', lines ' || coalesce(t.amount, 0) AS what FROM gateway.application_fee f
+                LEFT JOIN gateway.charge c ON c.book_id = f.book_id AND c.id = f.charge_id AND c.application_fee_id = f.id
+                LEFT JOIN (SELECT book_id, source_id, sum(application_fee) AS amount FROM gateway.balance_transaction GROUP BY 1, 2) t
+                    ON t.book_id = f.book_id AND t.source_id = f.charge_id
+                WHERE c.id IS NULL OR f.amount <> coalesce(t.amount, 0)",
     },
     Query {
         name: "a payment received what its charges captured",
@@ -86,7 +112,7 @@ const CHECKS: &[Query] = &[
                     count(*) FILTER (WHERE status IN ('succeeded', 'pending', 'unknown')) AS live FROM gateway.charge GROUP BY 1, 2) c
                 ON c.book_id = p.book_id AND c.payment_id = p.id
                 WHERE p.amount_received <> coalesce(c.captured, 0) OR c.live > 1
-                   OR (p.status = 'succeeded') <> (p.amount_received > 0)",
+                   OR (p.status = 'succeeded') <> (p.amount_received > 0) AND p.status <> 'requires_capture'",
     },
     Query {
         name: "an uncaptured authorization has its hold open, and no other charge has",
@@ -94,7 +120,7 @@ const CHECKS: &[Query] = &[
         wrong: "SELECT coalesce(c.id, h.hold_id::text) || ': hold remains ' || coalesce(h.remaining, 0) AS what
                 FROM (SELECT * FROM gateway.charge WHERE hold_id IS NOT NULL) c
                 FULL JOIN (SELECT * FROM ledger.hold WHERE remaining > 0) h ON h.book_id = c.book_id AND h.hold_id = c.hold_id
-                WHERE coalesce(h.remaining, 0) <> CASE WHEN c.status = 'succeeded' AND NOT c.captured THEN c.amount ELSE 0 END",
+                WHERE coalesce(h.remaining, 0) <> CASE WHEN c.status = 'succeeded' AND NOT c.captured THEN c.amount - c.amount_captured ELSE 0 END",
     },
     Query {
         name: "a refund was requested once in the books (J08a)",

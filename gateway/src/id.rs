@@ -26,6 +26,8 @@ pub mod prefix {
     pub const PAYOUT: &str = "po";
     pub const BANK_ACCOUNT: &str = "ba";
     pub const RESERVE_LOT: &str = "rsv";
+    pub const APPLICATION_FEE: &str = "fee";
+    pub const FEE_REFUND: &str = "fr";
     pub const RECEIPT: &str = "rcpt";
     pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";

@@ -35,6 +35,7 @@ pub mod reconciliation;
 pub mod risk;
 pub mod routing;
 pub mod seal;
+pub mod search;
 pub mod security;
 pub mod service;
 pub mod setup;

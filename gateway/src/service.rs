@@ -77,6 +77,9 @@ pub struct ServiceConfig {
 /// Whether the service can do its work now.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
+/// How each acquirer does, as this process sees it.
+pub type Acquirers = Arc<dyn Fn() -> Vec<crate::routing::health::State> + Send + Sync>;
+
 /// The running service.
 pub struct Service {
     /// what the API listener serves
@@ -85,6 +88,8 @@ pub struct Service {
     pub ops: Router,
     /// behind `/readyz`
     pub ready: Ready,
+    /// beside it
+    pub acquirers: Acquirers,
     /// behind `/metrics`
     pub metrics: prometheus::Registry,
     /// the shared state
@@ -206,6 +211,10 @@ impl Service {
             )),
             api,
             ready: ready(app.clone(), rebuilt.clone()),
+            acquirers: {
+                let app = app.clone();
+                Arc::new(move || app.routing.health.states(app.connectors.names()))
+            },
             metrics: prometheus::Registry::new(),
             app,
             stop,

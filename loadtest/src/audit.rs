@@ -169,7 +169,7 @@ impl Refund {
     }
 }
 
-/// Posted debits by journal code, with how many journals there are.
+/// How many journals there are by code, and their debits.
 type Booked = HashMap<String, (i64, i64)>;
 
 /// One line of the acquirer's record.
@@ -234,13 +234,15 @@ async fn refunds(database: &impl tokio_postgres::GenericClient) -> Result<HashMa
         .collect()
 }
 
-/// Journals about charges and refunds, by the object they are about.
+/// Journals about charges and refunds, by the object they are about. What J02 releases counts against what J01 held: an
+/// authorization that was raised has been held twice and released once.
 async fn books(database: &impl tokio_postgres::GenericClient) -> Result<HashMap<String, Booked>> {
     let rows = database
         .query(
-            "SELECT reference, code, count(*), coalesce(sum((SELECT sum(l.amount) FROM unnest(kind, amount) AS l(kind, amount)
-                                                             WHERE l.kind IN ('D', 'd'))), 0)::bigint
-             FROM ledger.journal WHERE code IN ('J01', 'J02', 'J03', 'J04', 'J08a', 'J08b', 'J09') GROUP BY 1, 2",
+            "SELECT reference, code, count(*), coalesce(sum((SELECT sum(CASE WHEN l.kind IN ('D', 'd') THEN l.amount
+                                                                              WHEN l.kind = 'x' AND code = 'J02' THEN -l.amount END)
+                                                             FROM unnest(kind, amount) AS l(kind, amount))), 0)::bigint
+             FROM ledger.journal WHERE code IN ('J01', 'J02', 'J03', 'J04', 'J08a', 'J08b', 'J09') AND reference !~ '^fee_' GROUP BY 1, 2",
             &[],
         )
         .await?;
@@ -334,17 +336,18 @@ fn booked(audit: &mut Audit, charge: &str, payment: &Payment, books: &mut HashMa
     let of = |code: &str| booked.get(code).copied().unwrap_or((0, 0));
     audit.captured[2] += of("J03").1;
     let captured = payment.charge_captured > 0;
-    let held = of("J01").0 == 1 && of("J01").1 == payment.charge_amount;
+    let held = of("J01").1 + of("J02").1;
     let nothing = ["J01", "J02", "J03", "J04"].iter().all(|code| of(code).0 == 0);
     let right = match payment.charge_status.as_str() {
+        // In parts or at once: what was taken is booked, and its fee.
         "succeeded" if captured => {
-            of("J03") == (1, payment.charge_captured)
-                && of("J04") == (i64::from(payment.fee > 0), payment.fee)
-                && of("J02").0 == 0
-                && of("J01").0 <= 1
+            of("J03").1 == payment.charge_captured
+                && of("J04").1 == payment.fee
+                && of("J04").0 <= of("J03").0
+                && of("J02").0 <= of("J01").0
         }
-        "succeeded" => held && of("J02").0 == 0 && of("J03").0 == 0,
-        "voided" => held && of("J02").0 == 1 && of("J03").0 == 0,
+        "succeeded" => held == payment.charge_amount && of("J03").0 == 0,
+        "voided" => of("J01").0 > 0 && held == 0 && of("J03").0 == 0,
         _ => nothing,
     };
     if !right {

@@ -15,6 +15,7 @@ pub struct ApiError {
     pub began: bool,
     kind: &'static str,
     code: Option<&'static str>,
+    decline_code: Option<&'static str>,
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
 }
@@ -75,6 +76,7 @@ impl ApiError {
             began: false,
             kind,
             code,
+            decline_code: None,
             message: message.into(),
             param: None,
         }
@@ -84,6 +86,14 @@ impl ApiError {
     pub fn code(self, code: &'static str) -> Self {
         Self {
             code: Some(code),
+            ..self
+        }
+    }
+
+    /// The same with the issuer's reason.
+    pub fn decline_code(self, code: &'static str) -> Self {
+        Self {
+            decline_code: Some(code),
             ..self
         }
     }
@@ -108,6 +118,7 @@ impl ApiError {
             doc_url: self
                 .code
                 .map(|code| format!("https://stripe.com/docs/error-codes/{}", code.replace('_', "-"))),
+            decline_code: self.decline_code,
             message: &self.message,
             param: self.param.as_deref(),
             kind: self.kind,
@@ -127,6 +138,8 @@ struct Body<'a> {
     code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     doc_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_code: Option<&'a str>,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     param: Option<&'a str>,

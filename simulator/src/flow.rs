@@ -159,6 +159,7 @@ impl Op<'_> {
         charge.authenticated = authenticated;
         intent.charges.push(charge.id);
         if intent.manual_capture {
+            charge.allowed = intent.wishes;
             intent.status = IntentStatus::RequiresCapture;
             intent.amount_capturable = intent.amount;
             let charge_id = charge.id;
@@ -171,28 +172,43 @@ impl Op<'_> {
             self.event("charge.succeeded", ObjectRef::Charge(charge_id));
             self.event("payment_intent.amount_capturable_updated", ObjectRef::Intent(intent.id));
         } else {
-            self.settle(intent, charge, intent.amount, "charge.succeeded");
+            self.settle(intent, charge, intent.amount, true, "charge.succeeded");
         }
         Confirmed::Accepted
     }
 
-    /// Captures an authorization in full or part; the rest is released.
-    pub fn capture(&mut self, intent: &mut Intent, amount: Option<i64>) -> Result<(), ApiError> {
+    /// Captures an authorization in full or part. After the last capture the rest is released; nothing, as the last, only
+    /// releases it.
+    pub fn capture(&mut self, intent: &mut Intent, amount: Option<i64>, last: bool) -> Result<(), ApiError> {
         let charge = self.capturable(intent, "captured")?;
         let amount = amount.unwrap_or(intent.amount_capturable);
-        if amount < 1 || amount > intent.amount_capturable {
+        if amount == 0 && last && intent.amount_received > 0 {
+            self.end_parts(intent, charge);
+            return Ok(());
+        }
+        if !last && !charge.allowed.multicapture {
+            let message = "Multicapture is not available for this PaymentIntent.";
+            return Err(ApiError::invalid("final_capture", message).began());
+        }
+        let most = if last {
+            charge.maximum() - intent.amount_received
+        } else {
+            intent.amount_capturable
+        };
+        if amount < 1 || amount > most {
             let message = "The provided amount_to_capture must be positive and at most the amount that can be captured";
             return Err(ApiError::invalid("amount_to_capture", message)
                 .code("amount_too_large")
                 .began());
         }
-        self.settle(intent, charge, amount, "charge.captured");
+        let event = if last { "charge.captured" } else { "charge.updated" };
+        self.settle(intent, charge, amount, last, event);
         Ok(())
     }
 
-    fn settle(&mut self, intent: &mut Intent, mut charge: Charge, amount: i64, event: &'static str) {
-        charge.captured = true;
-        charge.amount_captured = amount;
+    fn settle(&mut self, intent: &mut Intent, mut charge: Charge, amount: i64, last: bool, event: &'static str) {
+        charge.captured = last;
+        charge.amount_captured += amount;
         let aftermath = charge.card().behaviour().aftermath;
         let available_on = match aftermath {
             Aftermath::AvailableAtOnce => self.now(),
@@ -202,13 +218,20 @@ impl Op<'_> {
         let source = ObjectRef::Charge(charge.id);
         let movement = self.movement(MovementKind::Charge, amount, fee, charge.currency, source, available_on);
         charge.balance_transaction = Some(movement.id);
-        intent.status = IntentStatus::Succeeded;
-        intent.amount_capturable = 0;
-        intent.amount_received = amount;
+        intent.amount_received += amount;
+        intent.amount_capturable = (intent.amount_capturable - amount).max(0);
+        if last {
+            intent.status = IntentStatus::Succeeded;
+            intent.amount_capturable = 0;
+        }
         let charge_id = charge.id;
         self.put_charge(charge);
         self.put_intent(intent);
         self.event(event, ObjectRef::Charge(charge_id));
+        if !last {
+            self.event("payment_intent.amount_capturable_updated", ObjectRef::Intent(intent.id));
+            return;
+        }
         self.event("payment_intent.succeeded", ObjectRef::Intent(intent.id));
         let disputed = [
             Aftermath::Nothing,
@@ -222,12 +245,34 @@ impl Op<'_> {
         }
     }
 
-    /// Raises an authorization.
-    pub fn increment(&mut self, intent: &mut Intent, amount: i64) -> Result<(), ApiError> {
+    /// Releases what is left of an authorization that was captured in part: what was taken stays.
+    fn end_parts(&mut self, intent: &mut Intent, mut charge: Charge) {
+        charge.captured = true;
+        intent.status = IntentStatus::Succeeded;
+        intent.amount_capturable = 0;
+        let charge_id = charge.id;
+        self.put_charge(charge);
+        self.put_intent(intent);
+        self.event("charge.captured", ObjectRef::Charge(charge_id));
+        self.event("payment_intent.succeeded", ObjectRef::Intent(intent.id));
+    }
+
+    /// Raises an authorization. Issuers raise one to ten times what it was.
+    pub fn increment(&mut self, intent: &mut Intent, amount: i64) -> Result<Confirmed, ApiError> {
         let mut charge = self.capturable(intent, "incremented")?;
+        if !charge.allowed.incremental || charge.amount_captured > 0 {
+            let message = "Incremental authorization is not available for this PaymentIntent.";
+            return Err(ApiError::invalid("amount", message).began());
+        }
         if amount <= intent.amount {
             let message = "The new amount must be greater than the amount already authorized.";
             return Err(ApiError::invalid("amount", message).began());
+        }
+        if charge.amount_first == 0 {
+            charge.amount_first = charge.amount;
+        }
+        if amount > charge.amount_first.saturating_mul(10) {
+            return Ok(Confirmed::Declined);
         }
         intent.amount = amount;
         intent.amount_capturable = amount;
@@ -235,7 +280,7 @@ impl Op<'_> {
         self.put_charge(charge);
         self.put_intent(intent);
         self.event("payment_intent.amount_capturable_updated", ObjectRef::Intent(intent.id));
-        Ok(())
+        Ok(Confirmed::Accepted)
     }
 
     fn capturable(&self, intent: &Intent, verb: &str) -> Result<Charge, ApiError> {
@@ -265,6 +310,12 @@ impl Op<'_> {
             .last()
             .filter(|_| intent.status == IntentStatus::RequiresCapture)
             .copied();
+        let parts = held.and_then(|id| self.store.charges.get(id));
+        if let Some(charge) = parts.filter(|charge| charge.amount_captured > 0) {
+            let charge = (**charge).clone();
+            self.end_parts(intent, charge);
+            return Ok(());
+        }
         intent.status = IntentStatus::Canceled;
         intent.amount_capturable = 0;
         intent.canceled_at = Some(self.now());
@@ -297,11 +348,11 @@ impl Op<'_> {
         reason: Option<Box<str>>,
         metadata: Metadata,
     ) -> Result<Id, ApiError> {
-        if charge.released || (charge.captured && charge.refundable() == 0) {
+        if charge.released || (charge.amount_captured > 0 && charge.refundable() == 0) {
             let message = format!("Charge {} has already been refunded.", charge.id.named(Charge::PREFIX));
             return Err(ApiError::state("charge_already_refunded", message));
         }
-        if !charge.captured {
+        if charge.amount_captured == 0 {
             return Err(unexpected(
                 "This charge has not been captured, so there is nothing to refund.",
             ));
@@ -473,6 +524,8 @@ impl Op<'_> {
             created: self.now(),
             intent: intent.id,
             amount: intent.amount,
+            amount_first: 0,
+            allowed: Flexible::default(),
             currency: intent.currency,
             failure: None,
             captured: false,

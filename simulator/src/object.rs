@@ -57,6 +57,9 @@ pub struct Intent {
     pub currency: Currency,
     pub status: IntentStatus,
     pub manual_capture: bool,
+    /// What the caller asked to be allowed with an authorization.
+    #[serde(default, skip_serializing_if = "Flexible::is_none")]
+    pub wishes: Flexible,
     pub amount_capturable: i64,
     pub amount_received: i64,
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
@@ -90,6 +93,23 @@ pub struct Intent {
     pub transfer_group: Option<Box<str>>,
 }
 row!(Intent, "pi_", "payment_intent");
+
+/// What may be done with an authorization besides one capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flexible {
+    /// Several captures.
+    pub multicapture: bool,
+    /// A capture beyond the authorized amount.
+    pub overcapture: bool,
+    /// Raises.
+    pub incremental: bool,
+}
+
+impl Flexible {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// `payment_intent.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +162,11 @@ pub struct Charge {
     pub created: i64,
     pub intent: Id,
     pub amount: i64,
+    /// What was authorized at first; zero where it was never raised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub amount_first: i64,
+    #[serde(default, skip_serializing_if = "Flexible::is_none")]
+    pub allowed: Flexible,
     pub currency: Currency,
     /// `Some` when declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +201,20 @@ pub struct Charge {
 }
 row!(Charge, "ch_", "charge");
 
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
 impl Charge {
+    /// The most that can be captured in all: a fifth more than authorized, where that is allowed.
+    pub fn maximum(&self) -> i64 {
+        if self.allowed.overcapture {
+            self.amount + self.amount / 5
+        } else {
+            self.amount
+        }
+    }
+
     /// What can still be refunded.
     pub fn refundable(&self) -> i64 {
         self.amount_captured - self.amount_refunded

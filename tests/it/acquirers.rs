@@ -5,6 +5,7 @@ use gateway::connector::iso8583::codec::Message;
 use gateway::connector::stripe::{Config, Stripe, Timeouts};
 use gateway::connector::{
     Approval, Authorize, Capture, CardSource, Challenge, Connector, Failure, Found, FoundRefund, Inquiry, Return,
+    Wishes,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -168,12 +169,19 @@ async fn an_independent_emulator_of_stripes_wire_is_paid_at() {
         .expect("approved");
     assert!(!held.captured && held.acquirer_reference.is_some(), "{held:?}");
     let found = stripe.inquire(about("ch_1", &held.acquirer_id)).await.expect("found");
-    assert_eq!(found, Found::Authorized(held.clone()));
+    let stands = Found::Authorized {
+        approval: held.clone(),
+        amount: 2000,
+        captured: 0,
+    };
+    assert_eq!(found, stands);
     let capture = Capture {
         reference: "ch_1:capture",
         acquirer_id: &held.acquirer_id,
         amount: 2000,
         currency: "usd",
+        taken: 0,
+        last: true,
     };
     assert!(stripe.capture(capture).await.expect("captured").captured);
     let found = stripe.inquire(about("ch_1", &held.acquirer_id)).await.expect("found");
@@ -223,6 +231,7 @@ fn attempt(reference: &str, token: &str, capture: bool) -> Authorize {
         challenge: Challenge::default(),
         keep: false,
         earlier_transaction: None,
+        wishes: Wishes::default(),
     }
 }
 
@@ -231,6 +240,7 @@ fn about<'a>(reference: &'a str, acquirer_id: &'a str) -> Inquiry<'a> {
         reference,
         acquirer_id: Some(acquirer_id),
         amount: 2000,
+        raised: None,
         currency: "usd",
     }
 }
@@ -288,6 +298,100 @@ async fn an_answer_about_another_amount_is_neither_an_approval_nor_a_decline() {
         .await;
         assert_eq!(ended["amount_received"], amount, "{ended}");
     }
+}
+
+/// An acquirer that goes on telling another amount: two people accept it or reverse it, or one who says why.
+#[tokio::test]
+async fn people_end_what_an_acquirer_tells_otherwise() {
+    let app = &TestApp::start().await;
+    let checker = &crate::accounts::checker(app).await;
+    for method in ["POST", "GET"] {
+        let rule = json!({ "method": method, "path": "/v1/payment_intents", "action": "wrong_amount" });
+        app.simulator("POST", "/admin/faults").json(&rule).send().await.ok();
+    }
+    let mismatched = async |capture: &str| {
+        let payment = json!({ "amount": 4000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": true, "capture_method": capture });
+        let payment = app.post("/v1/payment_intents").params(payment).send().await.ok();
+        assert_eq!(payment["status"], "processing", "{payment}");
+        payment["latest_charge"].as_str().expect("a charge").to_owned()
+    };
+    let resolve = async |charge: &str, resolution: &str, key: Option<&str>, more: Value| {
+        let mut body = json!({ "resolution": resolution, "reason": "the bank confirmed it by telephone" });
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        let request = app.post(&format!("/v1/charges/{charge}/resolve")).params(body);
+        match key {
+            Some(key) => request.key(key).send().await,
+            None => request.send().await,
+        }
+    };
+    let read = async |charge: &str| {
+        app.get(&format!("/v1/charges/{charge}?expand[]=payment_intent"))
+            .send()
+            .await
+            .ok()
+    };
+
+    // accepted by two
+    let accepted = mismatched("automatic").await;
+    let proposal = resolve(&accepted, "accept", None, json!({})).await.ok();
+    assert_eq!(
+        (&proposal["status"], &proposal["mismatch"]["theirs"]),
+        (&json!("pending"), &json!("4001"))
+    );
+    assert_eq!(
+        proposal["mismatch"]["decision"]["decided_by"],
+        Value::Null,
+        "{proposal}"
+    );
+    let alone = resolve(&accepted, "accept", None, json!({})).await.ok();
+    assert_eq!(alone["status"], "pending", "one key is one person: {alone}");
+    let done = resolve(&accepted, "accept", Some(checker), json!({})).await.ok();
+    assert_eq!(
+        (&done["status"], &done["amount"], &done["amount_captured"]),
+        (&json!("succeeded"), &json!(4001), &json!(4001)),
+        "{done}"
+    );
+    let decision = &done["mismatch"]["decision"];
+    assert!(
+        decision["by"] != decision["decided_by"] && decision["decided_by"].is_string(),
+        "{decision}"
+    );
+    assert_eq!(read(&accepted).await["payment_intent"]["amount_received"], 4001);
+
+    // reversed by one who says why: the hold is released, and the payment can be tried again
+    let reversed = mismatched("manual").await;
+    let done = resolve(
+        &reversed,
+        "reverse",
+        None,
+        json!({ "override_reason": "nobody else is there" }),
+    )
+    .await
+    .ok();
+    assert_eq!(done["status"], "failed", "{done}");
+    assert_eq!(
+        read(&reversed).await["payment_intent"]["status"],
+        "requires_payment_method"
+    );
+    let truth = app.simulator("GET", "/admin/truth").send().await;
+    let text = String::from_utf8_lossy(&truth.body).into_owned();
+    let line = text.lines().find(|line| line.contains(&reversed)).expect("its line");
+    assert!(line.contains("\"status\":\"canceled\""), "{line}");
+    let late = resolve(&reversed, "reverse", None, json!({})).await;
+    assert_eq!(
+        (late.status, late.text("/error/code")),
+        (400, "charge_unexpected_state")
+    );
+    let audited = app.get("/v1/audit_events").form("limit=100").send().await.ok();
+    let rows = audited["data"].as_array().expect("rows");
+    let acts = rows
+        .iter()
+        .filter(|row| row["action"] == "POST /v1/charges/{id}/resolve")
+        .count();
+    assert!(acts >= 4, "{acts}: {audited}");
+    app.verify_books().await;
 }
 
 fn zeroize(text: &str) -> zeroize::Zeroizing<String> {

@@ -40,6 +40,7 @@ mod seal;
 mod secrets;
 mod security_page;
 mod separation;
+mod shop;
 mod supply_chain;
 mod terms;
 mod tls;

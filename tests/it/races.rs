@@ -183,6 +183,14 @@ async fn every_pair_leaves_one_story() {
     for (first, second) in [
         ("capture", "capture"),
         ("capture", "cancel"),
+        ("part", "part"),
+        ("part", "capture"),
+        ("part", "cancel"),
+        ("part", "refund"),
+        ("raise", "capture"),
+        ("raise", "part"),
+        ("raise", "cancel"),
+        ("raise", "raise"),
         ("capture", "refund"),
         ("cancel", "cancel"),
         ("cancel", "refund"),
@@ -207,7 +215,7 @@ async fn every_pair_leaves_one_story() {
 }
 
 async fn pair(app: &TestApp, first: &str, second: &str, round: usize) {
-    let held = ["capture", "cancel"].contains(&first);
+    let held = ["capture", "cancel", "part", "raise"].contains(&first);
     let payment = pay(app, if held { hold(1500) } else { sale(1500) }).await;
     let acquirers = if [first, second].contains(&"dispute") {
         let charge = payment["latest_charge"].as_str().unwrap_or_default();
@@ -222,6 +230,8 @@ async fn pair(app: &TestApp, first: &str, second: &str, round: usize) {
         "dispute" => app
             .simulator("POST", "/admin/disputes")
             .json(&json!({ "charge": acquirers, "amount": 1000 })),
+        "part" => act(app, &payment, "capture").params(json!({ "amount_to_capture": 600, "final_capture": false })),
+        "raise" => act(app, &payment, "increment_authorization").params(json!({ "amount": 2000 + 100 * round })),
         action => act(app, &payment, action),
     };
     let (one, other) = if round.is_multiple_of(2) {
@@ -237,7 +247,9 @@ async fn pair(app: &TestApp, first: &str, second: &str, round: usize) {
         );
     }
     let done = answers.iter().filter(|answer| answer.status == 200).count();
-    let both = [first, second].contains(&"dispute") && first != second || second == "refund" && first == "capture";
+    let stays = ["part", "raise"].contains(&first);
+    let both =
+        stays || [first, second].contains(&"dispute") && first != second || second == "refund" && first == "capture";
     assert!(
         done >= 1 && (done == 1 || both),
         "{one} and {other}: {:?}",
@@ -312,6 +324,9 @@ fn sale(amount: i64) -> Value {
 fn hold(amount: i64) -> Value {
     let mut hold = sale(amount);
     hold["capture_method"] = "manual".into();
+    hold["payment_method_options"] = json!({ "card": {
+        "request_multicapture": "if_available", "request_incremental_authorization": "if_available",
+    } });
     hold
 }
 

@@ -11,6 +11,7 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("gateway_app",   "gateway.*",                    "DT",    PRUNED),
     ("gateway_app",   "gateway.event",                "U",     &[]),
     ("gateway_app",   "gateway.balance_transaction",  "U",     &[]),
+    ("gateway_app",   "gateway.fee_refund",           "U",     &[]),
     ("gateway_app",   "gateway.audit_event",          "U",     &[]),
     ("gateway_app",   "gateway.audit_seal",           "IU",    &[]),
     ("gateway_app",   "gateway.webhook_secret",       "U",     &[]),

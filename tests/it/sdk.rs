@@ -25,6 +25,9 @@ scripts! {
     python_reviews: python "reviews.py";
     python_access: python "access.py";
     python_orders: python "orders.py";
+    python_authorizations: python "authorizations.py";
+    python_search: python "search.py";
+    python_application_fees: python "application_fees.py";
     python_errors: python "errors.py";
     node_errors: node "errors.mjs";
     python_saved_cards: python "saved_cards.py";

@@ -27,9 +27,10 @@ async fn a_foreign_id_is_answered_like_one_that_never_was() {
                 .replace("{method}", method)
                 .replace("{bank}", &mine["bank"]);
             let request = intruder(app, route, &path);
-            match route.path.ends_with("/attach") {
-                true => request.params(json!({ "customer": customer["id"] })).send().await,
-                false => request.send().await,
+            match route.path.rsplit('/').next() {
+                Some("attach") => request.params(json!({ "customer": customer["id"] })).send().await,
+                Some("increment_authorization") => request.params(json!({ "amount": 9000 })).send().await,
+                _ => request.send().await,
             }
         };
         let method = &mine["payment_methods"];
@@ -186,6 +187,10 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     let warned = create("/v1/payment_intents", warned).await;
     let filter = format!("payment_intent={}", text(&warned, "id"));
     let warning = first("/v1/radar/early_fraud_warnings", &filter).await;
+    let mut with_fee = sale("pm_card_visa");
+    with_fee["application_fee_amount"] = 100.into();
+    create("/v1/payment_intents", with_fee).await;
+    let fee = first("/v1/application_fees", "limit=1").await;
     let (bank, payout) = paid_out(app, &owner).await;
     let signal = format!("rsig_{once}");
     app.sql()
@@ -204,6 +209,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("signals".into(), signal),
         ("bank".into(), bank),
+        ("application_fees".into(), fee),
         ("receipts".into(), receipt),
         ("payouts".into(), payout),
         ("block_appeals".into(), text(&appeal, "id")),

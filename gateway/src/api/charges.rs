@@ -1,13 +1,16 @@
 //! `/v1/charges`: attempts at the acquirer. What describes a charge belongs to its payment, and is changed there.
 
 use super::error::ApiError;
-use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
-use super::list;
+use super::input::{CheckoutRead, CheckoutWrite, In, PlatformFinanceWrite, Reply};
+use super::{list, search};
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Unit};
+use crate::connector::Resolution;
 use crate::payment::flow::{claim, merge_metadata};
+use crate::payment::mismatch::{self, Wanted};
 use crate::payment::rows::{Charge, Payment};
 use crate::payment::store;
+use crate::search::condition::CHARGES;
 use crate::{id, wire};
 use axum::extract::Path;
 
@@ -71,6 +74,35 @@ pub(super) async fn index(mut input: In<CheckoutRead>) -> Reply {
         (super::expand::charges(&**client, call.book_id(), &rows).await?, more)
     };
     list::of(call, "/v1/charges", data, has_more).await
+}
+
+pub(super) async fn resolve(Path(id): Path<String>, mut input: In<PlatformFinanceWrite>) -> Reply {
+    let mut params = input.take();
+    let resolution = match params.choice("resolution", &["accept", "reverse"])?.as_deref() {
+        Some("accept") => Resolution::Accept,
+        Some(_) => Resolution::Reverse,
+        None => return Err(ApiError::missing("resolution")),
+    };
+    let wanted = Wanted {
+        resolution,
+        reason: params.required_text("reason")?,
+        override_reason: params.text("override_reason")?,
+        by: input.key_id.to_string(),
+    };
+    params.finish()?;
+    load(&input.call, &id, "id").await?;
+    input.run(|call| mismatch::resolve(call, &id, &wanted)).await
+}
+
+pub(super) async fn search(mut input: In<CheckoutRead>) -> Reply {
+    let mut params = input.take();
+    let call = &input.call;
+    let found = search::rows::<Charge>(call, &mut params, &CHARGES).await?;
+    let data = {
+        let client = call.app.reads.get().await?;
+        super::expand::charges(&**client, call.book_id(), &found.rows).await?
+    };
+    search::of(call, "/v1/charges/search", data, found.next_page).await
 }
 
 /// This merchant's charge.

@@ -2,13 +2,14 @@
 
 use super::error::ApiError;
 use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
-use super::list;
 use super::params::Params;
+use super::{list, search};
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Unit};
 use crate::payment::flow::{claim, merge_metadata};
 use crate::payment::rows::{Customer, CustomerDetails, PaymentMethod};
 use crate::payment::store;
+use crate::search::condition::CUSTOMERS;
 use crate::{id, wire};
 use axum::extract::Path;
 
@@ -101,6 +102,13 @@ pub(super) async fn index(mut input: In<CheckoutRead>) -> Reply {
         r#type: tokio_postgres::types::Type::BOOL,
     });
     list::answer::<Customer>(&input.call, "/v1/customers", &page, &filters, wire::customer).await
+}
+
+pub(super) async fn search(mut input: In<CheckoutRead>) -> Reply {
+    let mut params = input.take();
+    let found = search::rows::<Customer>(&input.call, &mut params, &CUSTOMERS).await?;
+    let data = found.rows.iter().map(wire::customer).collect();
+    search::of(&input.call, "/v1/customers/search", data, found.next_page).await
 }
 
 /// Refuses unless this merchant has this customer.

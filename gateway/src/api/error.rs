@@ -275,6 +275,13 @@ impl From<Rejection> for ApiError {
             Rejection::NotPositive => {
                 Self::invalid("parameter_invalid_integer", "amount", "The amount must be at least 1.")
             }
+            Rejection::NotMore { authorized } => Self::invalid(
+                "parameter_invalid_integer",
+                "amount",
+                format!(
+                    "The amount is the new total: it must be greater than the {authorized} (minor units) that are authorized."
+                ),
+            ),
         }
     }
 }

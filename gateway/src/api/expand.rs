@@ -7,6 +7,7 @@ use super::error::ApiError;
 use crate::call::Call;
 use crate::dispute::rows::Dispute;
 use crate::funds::rows::Payout;
+use crate::payment::application_fee::FeeRefund;
 use crate::payment::rows::*;
 use crate::payment::store;
 use crate::receipt::Receipt;
@@ -132,6 +133,13 @@ pub async fn objects(call: &Call, references: &[&str]) -> Result<Vec<Value>, Api
             id::prefix::RECEIPT => {
                 let rows: Vec<Receipt> = store::get_many(client, book, &ids).await?;
                 rendered.extend(rows.iter().map(wire::receipt));
+            }
+            id::prefix::APPLICATION_FEE => {
+                rendered.extend(super::application_fees::rendered(call, client, &ids).await?);
+            }
+            id::prefix::FEE_REFUND => {
+                let rows: Vec<FeeRefund> = store::get_many(client, book, &ids).await?;
+                rendered.extend(rows.iter().map(wire::fee_refund));
             }
             id::prefix::PAYOUT => {
                 let rows: Vec<Payout> = store::get_many(client, book, &ids).await?;

@@ -13,6 +13,7 @@ pub mod params;
 pub mod reference;
 
 mod accounts;
+mod application_fees;
 mod audit_events;
 mod balance;
 mod block_appeals;
@@ -34,6 +35,7 @@ mod refunds;
 mod returns;
 mod reviews;
 mod risk_signals;
+mod search;
 mod setup_intents;
 mod terms;
 mod value_lists;
@@ -122,14 +124,18 @@ macro_rules! method_router {
 routes! {
     POST   "/v1/payment_intents"                  CheckoutWrite => payment_intents::create,
     GET    "/v1/payment_intents"                  CheckoutRead  => payment_intents::index,
+    GET    "/v1/payment_intents/search"           CheckoutRead  => payment_intents::search,
     GET    "/v1/payment_intents/{id}"             CheckoutRead  => payment_intents::retrieve,
     POST   "/v1/payment_intents/{id}"             CheckoutWrite => payment_intents::update,
     POST   "/v1/payment_intents/{id}/confirm"     CheckoutWrite => payment_intents::confirm,
     POST   "/v1/payment_intents/{id}/capture"     CheckoutWrite => payment_intents::capture,
     POST   "/v1/payment_intents/{id}/cancel"      CheckoutWrite => payment_intents::cancel,
+    POST   "/v1/payment_intents/{id}/increment_authorization" CheckoutWrite => payment_intents::increment_authorization,
     GET    "/v1/charges"                          CheckoutRead  => charges::index [ByPlatform],
+    GET    "/v1/charges/search"                   CheckoutRead  => charges::search [ByPlatform],
     GET    "/v1/charges/{id}"                     CheckoutRead  => charges::retrieve [ByPlatform],
     POST   "/v1/charges/{id}"                     CheckoutWrite => charges::update,
+    POST   "/v1/charges/{id}/resolve"             PlatformFinanceWrite => charges::resolve,
     POST   "/v1/refunds"                          RefundsWrite  => refunds::create,
     GET    "/v1/refunds"                          RefundsRead   => refunds::index,
     GET    "/v1/refunds/{id}"                     RefundsRead   => refunds::retrieve,
@@ -143,6 +149,7 @@ routes! {
     POST   "/v1/setup_intents/{id}/cancel"        CheckoutWrite => setup_intents::cancel,
     POST   "/v1/customers"                        CheckoutWrite => customers::create,
     GET    "/v1/customers"                        CheckoutRead  => customers::index [ByPlatform],
+    GET    "/v1/customers/search"                 CheckoutRead  => customers::search [ByPlatform],
     GET    "/v1/customers/{id}"                   CheckoutRead  => customers::retrieve [ByPlatform],
     POST   "/v1/customers/{id}"                   CheckoutWrite => customers::update,
     DELETE "/v1/customers/{id}"                   CheckoutWrite => customers::delete [ByPlatform],
@@ -195,6 +202,10 @@ routes! {
     DELETE "/v1/webhook_endpoints/{id}"           AdminWrite    => webhook_endpoints::delete,
     POST   "/v1/webhook_endpoints/{id}/roll_secret" AdminWrite  => webhook_endpoints::roll_secret,
     GET    "/v1/webhook_endpoints/{id}/deliveries" AdminRead    => webhook_endpoints::deliveries,
+    GET    "/v1/application_fees"                 FinanceRead   => application_fees::index,
+    GET    "/v1/application_fees/{id}"            FinanceRead   => application_fees::retrieve,
+    GET    "/v1/application_fees/{id}/refunds"    FinanceRead   => application_fees::index_refunds,
+    POST   "/v1/application_fees/{id}/refunds"    PlatformFinanceWrite => application_fees::create_refund,
     GET    "/v1/balance"                          FinanceRead   => balance::retrieve,
     GET    "/v1/balance_transactions"             FinanceRead   => balance::index_transactions,
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,

@@ -3,13 +3,15 @@
 use super::error::ApiError;
 use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
 use super::params::Params;
-use super::{cards, line_items, list};
+use super::{cards, line_items, list, search};
 use crate::app::whole_units;
-use crate::payment::flow::{self, Attempted, Confirmation, NewPayment};
+use crate::connector::Wishes;
+use crate::payment::flow::{self, Attempted, Confirmation, NewPayment, Raising, Taking};
 use crate::payment::rows::{CaptureMethod, Payment, PaymentDetails};
 use crate::payment::state::Amendment;
 use crate::receipt::Locale;
 use crate::risk::Signals;
+use crate::search::condition::PAYMENTS;
 use crate::{id, wire};
 use axum::extract::Path;
 use std::collections::BTreeMap;
@@ -84,6 +86,7 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>)
     let capture_method = capture_method(&mut params)?;
     let metadata = params.metadata("metadata")?;
     let texts = Texts::read(&mut params)?;
+    let options = CardOptions::read(&mut params)?;
     let shipping = params.value("shipping")?;
     let source = cards::source(&mut params, input.call.at)?;
     payment_method_types(&mut params)?;
@@ -95,6 +98,7 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<CheckoutWrite>)
     let describe = Description {
         metadata,
         texts,
+        options,
         shipping,
     };
     let amendment = Amendment {
@@ -132,19 +136,55 @@ pub(super) async fn confirm(Path(id): Path<String>, mut input: In<CheckoutWrite>
 
 pub(super) async fn capture(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
     let mut params = input.take();
-    let amount = params.amount("amount_to_capture")?;
+    let more_follow = params.boolean("final_capture")? == Some(false);
+    let application_fee_amount = params.amount("application_fee_amount")?;
+    // Nothing is an amount here: after parts, a last capture of nothing releases the rest.
+    let releases = !more_follow && matches!(params.clone().integer("amount_to_capture"), Ok(Some(0)));
+    let amount = if releases {
+        params.integer("amount_to_capture")?
+    } else {
+        params.amount("amount_to_capture")?
+    };
     let metadata = params.metadata("metadata")?;
-    if params.boolean("final_capture")? == Some(false) {
-        return Err(ApiError::invalid(
-            "parameter_invalid_value",
-            "final_capture",
-            "No acquirer in use here captures an authorization in several parts; what is not captured is released.",
-        ));
-    }
     // of the authorization: what the payer reads was sent with it
     params.ignore(&["statement_descriptor", "statement_descriptor_suffix"]);
     params.finish()?;
-    input.run(|call| flow::capture(call, &id, amount, metadata)).await
+    let taking = Taking {
+        amount,
+        more_follow,
+        application_fee_amount,
+        metadata,
+    };
+    input.run(|call| flow::capture(call, &id, taking)).await
+}
+
+pub(super) async fn increment_authorization(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
+    let mut params = input.take();
+    let amount = params.amount("amount")?.ok_or_else(|| ApiError::missing("amount"))?;
+    let application_fee_amount = params.amount("application_fee_amount")?;
+    let metadata = params.metadata("metadata")?;
+    let description = params.text_change("description")?;
+    let statement_descriptor = descriptor(&mut params, "statement_descriptor")?;
+    params.finish()?;
+    let describe = move |details: &mut PaymentDetails| {
+        if let Some(change) = &metadata {
+            flow::merge_metadata(&mut details.metadata, change.clone());
+        }
+        for (slot, change) in [
+            (&mut details.description, &description),
+            (&mut details.statement_descriptor, &statement_descriptor),
+        ] {
+            if let Some(value) = change {
+                slot.clone_from(value);
+            }
+        }
+    };
+    let raising = Raising {
+        amount,
+        application_fee_amount,
+        describe,
+    };
+    input.run(|call| flow::increment(call, &id, raising)).await
 }
 
 pub(super) async fn cancel(Path(id): Path<String>, mut input: In<CheckoutWrite>) -> Reply {
@@ -176,11 +216,19 @@ pub(super) async fn index(mut input: In<CheckoutRead>) -> Reply {
     .await
 }
 
+pub(super) async fn search(mut input: In<CheckoutRead>) -> Reply {
+    let mut params = input.take();
+    let found = search::rows::<Payment>(&input.call, &mut params, &PAYMENTS).await?;
+    let data = found.rows.iter().map(wire::payment_intent).collect();
+    search::of(&input.call, "/v1/payment_intents/search", data, found.next_page).await
+}
+
 /// What describes a payment, as sent.
 #[derive(Clone)]
 struct Description {
     metadata: Option<BTreeMap<String, Option<String>>>,
     texts: Texts,
+    options: CardOptions,
     shipping: Option<serde_json::Value>,
 }
 
@@ -189,6 +237,7 @@ impl Description {
         Ok(Self {
             metadata: params.metadata("metadata")?,
             texts: Texts::read(params)?,
+            options: CardOptions::read(params)?,
             shipping: params.value("shipping")?,
         })
     }
@@ -198,6 +247,7 @@ impl Description {
             flow::merge_metadata(&mut details.metadata, change.clone());
         }
         self.texts.clone().apply(details);
+        self.options.apply(details);
         if self.shipping.is_some() {
             details.shipping.clone_from(&self.shipping);
         }
@@ -216,16 +266,48 @@ fn attempted(
     })
 }
 
-/// `payment_method_options[card][request_three_d_secure]`; the other options describe what this gateway does anyway.
-pub(super) fn three_d_secure(params: &mut Params) -> Result<Option<Option<String>>, ApiError> {
-    let Some(mut options) = params.group("payment_method_options")? else {
-        return Ok(None);
-    };
-    let Some(mut card) = options.group("card")? else {
-        return Ok(None);
-    };
-    let wish = card.choice("request_three_d_secure", &["automatic", "any", "challenge"])?;
-    Ok(wish.map(|wish| (wish != "automatic").then_some(wish)))
+/// `payment_method_options[card]`; other options than these describe what this gateway does anyway.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CardOptions {
+    /// 3-D Secure even where the issuer would not; none inside: as the issuer likes
+    pub three_d_secure: Option<Option<String>>,
+    multicapture: Option<bool>,
+    overcapture: Option<bool>,
+    incremental: Option<bool>,
+}
+
+impl CardOptions {
+    pub(super) fn read(params: &mut Params) -> Result<Self, ApiError> {
+        let Some(mut options) = params.group("payment_method_options")? else {
+            return Ok(Self::default());
+        };
+        let Some(mut card) = options.group("card")? else {
+            return Ok(Self::default());
+        };
+        let wish = card.choice("request_three_d_secure", &["automatic", "any", "challenge"])?;
+        let mut wished = |name: &str| -> Result<Option<bool>, ApiError> {
+            let word = card.choice(name, &["if_available", "never"])?;
+            Ok(word.map(|word| word == "if_available"))
+        };
+        Ok(Self {
+            three_d_secure: wish.map(|wish| (wish != "automatic").then_some(wish)),
+            multicapture: wished("request_multicapture")?,
+            overcapture: wished("request_overcapture")?,
+            incremental: wished("request_incremental_authorization")?,
+        })
+    }
+
+    fn apply(&self, details: &mut PaymentDetails) {
+        if let Some(wish) = &self.three_d_secure {
+            details.request_three_d_secure.clone_from(wish);
+        }
+        let wishes = details.wishes;
+        details.wishes = Wishes {
+            multicapture: self.multicapture.unwrap_or(wishes.multicapture),
+            overcapture: self.overcapture.unwrap_or(wishes.overcapture),
+            incremental: self.incremental.unwrap_or(wishes.incremental),
+        };
+    }
 }
 
 /// Where a payer can be sent: http or https, and not so long that a browser would cut it.
@@ -245,7 +327,7 @@ pub(super) fn return_url(params: &mut Params) -> Result<Option<Option<String>>, 
 
 /// The texts of a payment that may be set and unset.
 #[derive(Clone)]
-struct Texts([Option<Option<String>>; 8]);
+struct Texts([Option<Option<String>>; 7]);
 
 impl Texts {
     fn read(params: &mut Params) -> Result<Self, ApiError> {
@@ -262,7 +344,6 @@ impl Texts {
                 .map(Some),
             params.text_change("transfer_group")?,
             return_url(params)?,
-            three_d_secure(params)?,
         ]))
     }
 
@@ -271,7 +352,7 @@ impl Texts {
     }
 
     fn apply(self, details: &mut PaymentDetails) {
-        let Self([description, descriptor, suffix, email, future, group, back, challenge]) = self;
+        let Self([description, descriptor, suffix, email, future, group, back]) = self;
         let set = |slot: &mut Option<String>, change: Option<Option<String>>| {
             if let Some(value) = change {
                 *slot = value;
@@ -284,7 +365,6 @@ impl Texts {
         set(&mut details.setup_future_usage, future);
         set(&mut details.transfer_group, group);
         set(&mut details.return_url, back);
-        set(&mut details.request_three_d_secure, challenge);
     }
 }
 

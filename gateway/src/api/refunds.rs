@@ -25,9 +25,19 @@ pub(super) async fn create(mut input: In<RefundsWrite>) -> Reply {
     if let Some(change) = params.metadata("metadata")? {
         merge_metadata(&mut metadata, change);
     }
+    let refund_application_fee = params.boolean("refund_application_fee")?.unwrap_or(false);
     // They concern connected accounts and bank transfers: with a card there is nothing to do for them.
-    params.ignore(&["refund_application_fee", "reverse_transfer", "instructions_email"]);
+    params.ignore(&["reverse_transfer", "instructions_email"]);
     params.finish()?;
+    if refund_application_fee && !input.platform {
+        let mut error = ApiError::invalid(
+            "platform_key_required",
+            "refund_application_fee",
+            "An application fee is given back by a key of the platform that took it.",
+        );
+        error.status = 403;
+        return Err(error);
+    }
     input
         .run(|call| async move {
             let payment_id = paid_by(call, payment_id, charge_id).await?;
@@ -39,6 +49,7 @@ pub(super) async fn create(mut input: In<RefundsWrite>) -> Reply {
                 amount,
                 reason,
                 metadata,
+                refund_application_fee,
                 expected_available,
             };
             refund::create(call, new).await
@@ -59,25 +70,10 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<RefundsWrite>) 
     input.run(|call| refund::update(call, &id, metadata)).await
 }
 
-/// A card refund is on its way once it is accepted, and no acquirer that is spoken to here can call one back: as at
-/// Stripe, only refunds that wait for the customer can be canceled, and card refunds never do.
 pub(super) async fn cancel(Path(id): Path<String>, mut input: In<RefundsWrite>) -> Reply {
     input.take().finish()?;
     must_be_refund_id(&id)?;
-    input
-        .run(|call| async move {
-            let refund = refund::load(call, &id).await?;
-            Err(ApiError::invalid(
-                "refund_not_cancelable",
-                "",
-                format!(
-                    "The refund {} cannot be canceled: only refunds with a status of `requires_action` can, and this one is `{}`.",
-                    refund.id,
-                    wire::refund(&refund)["status"].as_str().unwrap_or_default()
-                ),
-            ))
-        })
-        .await
+    input.run(|call| refund::cancel(call, &id)).await
 }
 
 pub(super) async fn index(mut input: In<RefundsRead>) -> Reply {

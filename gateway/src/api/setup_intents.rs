@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use super::input::{CheckoutRead, CheckoutWrite, In, Reply};
 use super::params::Params;
-use super::payment_intents::{booleans, payment_method_types, return_url, three_d_secure};
+use super::payment_intents::{CardOptions, booleans, payment_method_types, return_url};
 use super::{cards, list};
 use crate::payment::flow::merge_metadata;
 use crate::risk::Signals;
@@ -125,7 +125,7 @@ impl Description {
             texts: [
                 params.text_change("description")?,
                 return_url(params)?,
-                three_d_secure(params)?,
+                CardOptions::read(params)?.three_d_secure,
             ],
         })
     }

@@ -12,20 +12,27 @@ use axum::routing::get;
 use prometheus::{Registry, TextEncoder};
 use tokio::time::timeout;
 
-use crate::service::Ready;
+use crate::service::{Acquirers, Ready};
 
 /// `/healthz` says that the process runs: restart it if not. `/readyz` says that it can take payments: send none if not.
-pub(super) fn routes(ready: Ready, draining: Arc<AtomicBool>, metrics: Registry) -> Router {
+/// What it says of acquirers changes nothing about that: a payment may have another way, and none is lost.
+pub(super) fn routes(ready: Ready, acquirers: Acquirers, draining: Arc<AtomicBool>, metrics: Registry) -> Router {
     let readiness = move || {
-        let (ready, draining) = (ready.clone(), draining.clone());
+        let (ready, acquirers, draining) = (ready.clone(), acquirers.clone(), draining.clone());
         async move {
-            if draining.load(Ordering::Relaxed) {
-                return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+            let (status, word) = if draining.load(Ordering::Relaxed) {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining")
+            } else if timeout(PATIENCE, ready()).await == Ok(true) {
+                (StatusCode::OK, "ready")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+            };
+            let mut said = format!("{word}\n");
+            for acquirer in acquirers() {
+                let (name, breaker, failures) = (&acquirer.connector, acquirer.breaker, acquirer.failures_in_a_row);
+                said.push_str(&format!("{name}: breaker {breaker}, {failures} failures in a row\n"));
             }
-            match timeout(PATIENCE, ready()).await {
-                Ok(true) => (StatusCode::OK, "ready\n"),
-                _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            }
+            (status, said)
         }
     };
     let exposition = move || async move {

@@ -30,6 +30,7 @@ pub(super) async fn run(
     let draining = Arc::new(AtomicBool::new(false));
     let routes = service.ops.clone().merge(health::routes(
         service.ready.clone(),
+        service.acquirers.clone(),
         draining.clone(),
         service.metrics.clone(),
     ));

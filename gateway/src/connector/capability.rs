@@ -32,6 +32,8 @@ pub struct Capabilities {
     pub partial_capture: bool,
     /// an authorization may be captured in several parts
     pub multiple_capture: bool,
+    /// more than was authorized may be captured, as far as the authorization says
+    pub overcapture: bool,
     /// an authorization may be raised
     pub incremental_authorization: bool,
     /// an accepted refund may stay pending, and be told later

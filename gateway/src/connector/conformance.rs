@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod flexible;
+use flexible::*;
+
 /// A connector, its world, and how its acquirer is spoken about.
 struct Subject {
     connector: Arc<dyn Connector>,
@@ -25,6 +28,7 @@ struct Shape {
     /// method and path of an authorization, a capture, a refund in fault rules
     authorize: (&'static str, &'static str),
     capture: (&'static str, &'static str),
+    raise: (&'static str, &'static str),
     refund: (&'static str, &'static str),
     truth: &'static str,
 }
@@ -49,7 +53,8 @@ macro_rules! conformance {
     };
 }
 conformance! {
-    a_hold_is_captured_in_full, a_hold_is_captured_in_part, a_sale_is_taken_at_once, a_hold_is_released,
+    a_hold_is_captured_in_full, a_hold_is_captured_in_part, a_hold_is_captured_in_parts, what_is_left_after_parts_is_released,
+    a_hold_is_raised_or_stands, a_raise_without_an_answer, a_part_without_an_answer, more_than_the_hold_only_where_allowed, a_sale_is_taken_at_once, a_hold_is_released,
     money_is_given_back_and_found, too_much_is_refused, declines_are_told_as_what_they_are, a_repeat_has_one_effect,
     silence_before_and_after_the_effect, cut_connections_before_and_after_the_effect, a_late_answer_changes_nothing,
     a_capture_and_a_refund_without_an_answer, many_at_once_get_their_own_answers, another_amount_or_currency_is_no_approval,
@@ -76,6 +81,7 @@ impl Subject {
             shape: &Shape {
                 authorize: ("POST", "/v1/payment_intents"),
                 capture: ("POST", "/v1/payment_intents/pi_"),
+                raise: ("POST", "/v1/payment_intents/pi_"),
                 refund: ("POST", "/v1/refunds"),
                 truth: "/admin/truth",
             },
@@ -97,6 +103,7 @@ impl Subject {
             shape: &Shape {
                 authorize: ("BANK", "/bank/0100"),
                 capture: ("BANK", "/bank/0220"),
+                raise: ("BANK", "/bank/0100"),
                 refund: ("BANK", "/bank/0220"),
                 truth: "/admin/bank/truth",
             },
@@ -153,12 +160,13 @@ impl Subject {
         let found = self.in_the_end(reference).await;
         let truth = self.truth(reference).await;
         let expected = match &found {
-            Found::Authorized(_) => Truth {
-                authorized: AMOUNT,
-                ..Truth::default()
+            Found::Authorized { amount, captured, .. } => Truth {
+                authorized: *amount,
+                captured: *captured,
+                refunded: truth.refunded,
             },
             Found::Captured { amount, .. } => Truth {
-                authorized: AMOUNT,
+                authorized: truth.authorized.max(AMOUNT),
                 captured: *amount,
                 refunded: truth.refunded,
             },
@@ -172,7 +180,12 @@ impl Subject {
 async fn a_hold_is_captured_in_full(subject: Subject) {
     let held = subject.pay("ch_1", false).await.unwrap();
     assert!(!held.captured && held.acquirer_reference.is_some(), "{held:?}");
-    assert_eq!(subject.agrees("ch_1").await, Found::Authorized(held.clone()));
+    let stands = Found::Authorized {
+        approval: held.clone(),
+        amount: AMOUNT,
+        captured: 0,
+    };
+    assert_eq!(subject.agrees("ch_1").await, stands);
     let taken = subject
         .connector
         .capture(take("ch_1:capture", &held, AMOUNT))
@@ -242,7 +255,7 @@ async fn money_is_given_back_and_found(subject: Subject) {
 
 async fn too_much_is_refused(subject: Subject) {
     let held = subject.pay("ch_1", false).await.unwrap();
-    let more = subject.connector.capture(take("ch_1:capture", &held, AMOUNT + 1)).await;
+    let more = subject.connector.capture(take("ch_1:capture", &held, 2 * AMOUNT)).await;
     assert!(matches!(more, Err(Failure::Declined(_))), "{more:?}");
     let sold = subject.pay("ch_2", true).await.unwrap();
     let more = subject.connector.refund(back("re_1", &sold, AMOUNT + 1)).await;
@@ -426,6 +439,11 @@ fn request(reference: &str, number: &str, capture: bool) -> Authorize {
         challenge: Challenge::default(),
         keep: false,
         earlier_transaction: None,
+        wishes: Wishes {
+            multicapture: true,
+            overcapture: true,
+            incremental: true,
+        },
     }
 }
 

@@ -31,11 +31,7 @@ pub(super) fn compare(asked: Asked<'_>, told: Told<'_>) -> Result<(), Failure> {
             theirs,
             "the acquirer's answer is about something else than was asked"
         );
-        Err(Failure::Mismatch(Mismatch {
-            field: field.to_owned(),
-            ours,
-            theirs,
-        }))
+        Err(Failure::Mismatch(Mismatch::new(field, ours, theirs)))
     };
     if let Some(reference) = told.reference.filter(|told| *told != asked.reference) {
         return wrong("reference", asked.reference.to_owned(), reference.to_owned());

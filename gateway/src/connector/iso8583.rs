@@ -3,8 +3,9 @@
 //! | ours | theirs |
 //! |---|---|
 //! | authorize | 0100 → 0110 |
-//! | capture, once, in full or in part; the rest is released | 0220 → 0230, repeated as 0221 until acknowledged |
-//! | void | 0420 → 0430, repeated as 0421 until acknowledged |
+//! | capture, in full or in parts; after the last the rest is released | 0220 → 0230, repeated as 0221 until acknowledged |
+//! | raise | 0100 → 0110 with DE 90 instead of a card; without an answer 0420, as for an authorization |
+//! | void; of the rest, when parts were captured (DE 95) | 0420 → 0430, repeated as 0421 until acknowledged |
 //! | refund | 0220 with processing code 20 → 0230, repeated |
 //! | no answer to an authorization | it ends as timed out, and its reversal is stored and forwarded (0420, 0421) |
 //! | inquiry | from our own journal: the protocol has none |
@@ -20,6 +21,7 @@ mod host;
 mod journal;
 pub mod link;
 mod messages;
+mod standing;
 mod words;
 
 #[cfg(test)]
@@ -27,7 +29,7 @@ mod tests;
 
 use super::{
     AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, Connector, Failure, Found,
-    FoundRefund, Inquiry, Method, RefundAccepted, Report, Return,
+    FoundRefund, Inquiry, Method, Raise, RefundAccepted, Report, Return,
 };
 use crate::clock::Clock;
 use crate::egress;
@@ -155,17 +157,15 @@ impl Connector for Iso8583 {
     }
 
     fn capture<'a>(&'a self, request: Capture<'a>) -> BoxFuture<'a, Result<Approval, Failure>> {
-        self.host
-            .complete(request.reference, request.acquirer_id, request.amount)
-            .boxed()
+        self.host.complete(request).boxed()
+    }
+
+    fn raise<'a>(&'a self, request: Raise<'a>) -> BoxFuture<'a, Result<Approval, Failure>> {
+        self.host.raise(request).boxed()
     }
 
     fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
-        async move {
-            let authorized = self.host.authorized(acquirer_id).await?;
-            self.host.reverse(reference, &authorized).await
-        }
-        .boxed()
+        self.host.reverse(reference, acquirer_id).boxed()
     }
 
     fn refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<RefundAccepted, Failure>> {
@@ -212,8 +212,9 @@ const CAPABILITIES: Capabilities = Capabilities {
     methods: &[Method::Card],
     currencies: Some(words::CURRENCIES),
     partial_capture: true,
-    multiple_capture: false,
-    incremental_authorization: false,
+    multiple_capture: true,
+    overcapture: false,
+    incremental_authorization: true,
     refund_may_pend: true,
     three_d_secure: false,
     disputes: false,

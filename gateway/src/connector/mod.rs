@@ -67,6 +67,37 @@ pub struct Authorize {
     pub keep: bool,
     /// the network's id of the attempt by which the payer agreed to this one
     pub earlier_transaction: Option<String>,
+    /// what the caller would like to do with it before it is captured
+    pub wishes: Wishes,
+}
+
+/// What a caller would like to do with an authorization, if its acquirer lets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// take it in several parts
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub multicapture: bool,
+    /// take more than was authorized
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overcapture: bool,
+    /// raise it
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incremental: bool,
+}
+
+/// What may be done with an authorization besides taking it once, as its acquirer grants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Allowance {
+    /// it may be taken in several parts
+    pub multicapture: bool,
+    /// it may be raised
+    pub incremental: bool,
+    /// the most that may be taken in all, where that is more than was authorized; minor units of ISO 4217
+    pub amount_maximum: Option<i64>,
+    /// when it lapses, where the acquirer says so
+    pub capture_before: Option<jiff::Timestamp>,
 }
 
 /// Whether the issuer may, or must, challenge the payer.
@@ -122,6 +153,24 @@ pub struct Capture<'a> {
     /// minor units of ISO 4217
     pub amount: i64,
     pub currency: &'a str,
+    /// what was taken of it before, minor units
+    pub taken: i64,
+    /// what is not taken is released; otherwise more parts may follow
+    pub last: bool,
+}
+
+/// What to raise an authorized payment to.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Raise<'a> {
+    /// ours, stable over retries: the acquirer's idempotency key
+    pub reference: &'a str,
+    pub acquirer_id: &'a str,
+    /// the new whole, minor units of ISO 4217
+    pub amount: i64,
+    /// what is authorized now
+    pub from: i64,
+    pub currency: &'a str,
 }
 
 /// What to return of a captured payment.
@@ -146,6 +195,8 @@ pub struct Inquiry<'a> {
     pub acquirer_id: Option<&'a str>,
     /// what we asked to authorize, in minor units of ISO 4217
     pub amount: i64,
+    /// what we asked to raise it to, where nobody knows yet whether it was
+    pub raised: Option<i64>,
     pub currency: &'a str,
 }
 
@@ -162,6 +213,8 @@ pub struct Approval {
     pub three_d_secure: Option<ThreeDSecure>,
     /// the network's id of it, where it was told
     pub network_transaction_id: Option<String>,
+    /// what may be done with it while it is not captured
+    pub allowance: Allowance,
 }
 
 /// The acquirer will decide when the payer has done this.
@@ -222,6 +275,68 @@ pub struct Mismatch {
     pub ours: String,
     /// what they say
     pub theirs: String,
+    /// the acquirer's payment id, where it told one
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquirer_id: Option<String>,
+    /// it says that the money was taken
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub captured: bool,
+    /// what people want done about it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Box<Decision>>,
+}
+
+/// What people decided about a mismatch, or one of them proposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// what
+    pub resolution: Resolution,
+    /// why
+    pub reason: String,
+    /// why one person had to do
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_reason: Option<String>,
+    /// the key that proposed it
+    pub by: String,
+    /// the key that agreed; none: it is a proposal
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// when it was proposed
+    pub at: jiff::Timestamp,
+}
+
+/// How a mismatch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// what the acquirer says is what was paid
+    Accept,
+    /// whatever the acquirer did is undone there
+    Reverse,
+}
+
+impl Resolution {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Resolution::Accept => "accept",
+            Resolution::Reverse => "reverse",
+        }
+    }
+}
+
+impl Mismatch {
+    /// They say something else of this.
+    pub fn new(field: &str, ours: String, theirs: String) -> Self {
+        Self {
+            field: field.to_owned(),
+            ours,
+            theirs,
+            acquirer_id: None,
+            captured: false,
+            decision: None,
+        }
+    }
 }
 
 /// What an inquiry found.
@@ -234,9 +349,15 @@ pub enum Found {
     Processing,
     /// it waits for the payer
     ActionNeeded(Action),
-    /// authorized and not captured
-    Authorized(Approval),
-    /// the money was taken; minor units
+    /// authorized, and not captured or not all of it; minor units
+    Authorized {
+        approval: Approval,
+        /// as it stands now, raises included
+        amount: i64,
+        /// parts that were taken
+        captured: i64,
+    },
+    /// the money was taken, and what was not taken is released; minor units
     Captured {
         approval: Approval,
         amount: i64,
@@ -263,6 +384,9 @@ pub enum FoundRefund {
         reason: Option<String>,
     },
 }
+
+/// Why a refund failed that was taken back before it succeeded.
+pub const CANCELED: &str = "canceled";
 
 /// A refund that the acquirer accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -347,12 +471,28 @@ pub trait Connector: Send + Sync + 'static {
     fn capabilities(&self) -> &'static Capabilities;
     /// Authorizes, and captures too when asked.
     fn authorize<'a>(&'a self, request: &'a Authorize) -> BoxFuture<'a, Result<Approval, Failure>>;
-    /// Captures an authorized payment once, in full or in part.
+    /// Captures an authorized payment, in full or in part, and releases the rest unless more parts may follow.
     fn capture<'a>(&'a self, request: Capture<'a>) -> BoxFuture<'a, Result<Approval, Failure>>;
-    /// Releases an authorized payment.
+    /// Raises an authorized payment. One that is declined stands as before.
+    fn raise<'a>(&'a self, request: Raise<'a>) -> BoxFuture<'a, Result<Approval, Failure>>;
+    /// Releases an authorized payment, or what is left of one that was captured in part.
     fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
     /// Returns money of a captured payment.
     fn refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<RefundAccepted, Failure>>;
+    /// Takes back a refund that was accepted and has not succeeded yet. Most acquirers cannot.
+    fn cancel_refund<'a>(
+        &'a self,
+        _reference: &'a str,
+        _refund_acquirer_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(std::future::ready(Err(Failure::Declined(Decline {
+            code: "refund_not_cancelable".to_owned(),
+            decline_code: None,
+            message: "This acquirer takes no refund back.".to_owned(),
+            acquirer_id: None,
+            acquirer_reference: None,
+        }))))
+    }
     /// Asks what became of an attempt. Never has an effect.
     fn inquire<'a>(&'a self, request: Inquiry<'a>) -> BoxFuture<'a, Result<Found, Failure>>;
     /// Asks what became of a refund. Never has an effect.

@@ -18,7 +18,7 @@ mod tests;
 use super::integrity::{self, Asked, Told};
 use super::{
     AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, CardSource, Connector,
-    Decline, Failure, Found, FoundRefund, Inquiry, Method, RefundAccepted, Report, Return, Units,
+    Decline, Failure, Found, FoundRefund, Inquiry, Method, Raise, RefundAccepted, Report, Return, Units,
 };
 use crate::egress;
 use bytes::Bytes;
@@ -248,33 +248,56 @@ impl Stripe {
     async fn do_capture(&self, request: Capture<'_>) -> Result<Approval, Failure> {
         let uri = self.uri(&["payment_intents", request.acquirer_id, "capture"], "")?;
         let amount = UNITS.outward(request.amount, request.currency)?;
-        let body = Form::new()
+        let mut body = Form::new()
             .integer("amount_to_capture", amount)
             .text("expand[0]", "latest_charge");
+        if !request.last {
+            body = body.text("final_capture", "false");
+        }
         let intent: wire::Intent = self
             .post(uri, request.reference, ":capture", body, self.timeouts.settle)
             .await?
             .object()?;
         match intent.status.as_str() {
             "succeeded" => {
-                let taken = intent
-                    .amount_received
-                    .map(|taken| UNITS.inward(taken, request.currency));
-                let told = Told {
-                    amount: taken.transpose()?,
-                    currency: intent.currency.as_deref(),
-                    reference: None,
-                };
-                let asked = Asked {
-                    reference: request.reference,
-                    amount: request.amount,
-                    currency: request.currency,
-                };
-                integrity::compare(asked, told)?;
+                intent.took(request)?;
                 Ok(intent.approval(true))
+            }
+            "requires_capture" if !request.last => {
+                intent.took(request)?;
+                Ok(intent.approval(false))
             }
             other => Err(Failure::Unknown(format!(
                 "after the capture the intent is {}",
+                wire::word(other)
+            ))),
+        }
+    }
+
+    async fn do_raise(&self, request: Raise<'_>) -> Result<Approval, Failure> {
+        let uri = self.uri(&["payment_intents", request.acquirer_id, "increment_authorization"], "")?;
+        let body = Form::new()
+            .integer("amount", UNITS.outward(request.amount, request.currency)?)
+            .text("expand[0]", "latest_charge");
+        let intent: wire::Intent = self
+            .post(uri, request.reference, "", body, self.timeouts.authorize)
+            .await?
+            .object()?;
+        let raised = Told {
+            amount: Some(UNITS.inward(intent.amount, request.currency)?),
+            currency: intent.currency.as_deref(),
+            reference: None,
+        };
+        let asked = Asked {
+            reference: request.reference,
+            amount: request.amount,
+            currency: request.currency,
+        };
+        integrity::compare(asked, raised)?;
+        match intent.status.as_str() {
+            "requires_capture" => Ok(intent.approval(false)),
+            other => Err(Failure::Unknown(format!(
+                "after the raise the intent is {}",
                 wire::word(other)
             ))),
         }
@@ -287,7 +310,8 @@ impl Stripe {
             .await?
             .object()?;
         match intent.status.as_str() {
-            "canceled" => Ok(()),
+            // What is left of one that was captured in part is released, and what was taken stays.
+            "canceled" | "succeeded" => Ok(()),
             other => Err(Failure::Unknown(format!(
                 "after the void the intent is {}",
                 wire::word(other)
@@ -328,6 +352,21 @@ impl Stripe {
         }
     }
 
+    async fn do_cancel_refund(&self, reference: &str, refund_id: &str) -> Result<(), Failure> {
+        let uri = self.uri(&["refunds", refund_id, "cancel"], "")?;
+        let refund: wire::Refund = self
+            .post(uri, reference, "", Form::new(), self.timeouts.settle)
+            .await?
+            .object()?;
+        match refund.status.as_deref() {
+            Some("canceled") => Ok(()),
+            other => Err(Failure::Unknown(format!(
+                "after its cancellation the refund is {}",
+                wire::word(other.unwrap_or_default())
+            ))),
+        }
+    }
+
     /// By id the answer is exact. By reference it comes from the acquirer's search index, which may lag behind by a
     /// minute: who gets [`Found::Nothing`] for a younger attempt has learnt nothing yet.
     async fn do_inquire(&self, request: Inquiry<'_>) -> Result<Found, Failure> {
@@ -364,9 +403,12 @@ impl Stripe {
         };
         // What is over without money needs no proof: that is also how a person ends a mismatch, at the acquirer.
         if matches!(intent.status.as_str(), "succeeded" | "requires_capture") {
+            let raised = request
+                .raised
+                .filter(|raised| UNITS.outward(*raised, request.currency) == Ok(intent.amount));
             intent.proves(Asked {
                 reference,
-                amount: request.amount,
+                amount: raised.unwrap_or(request.amount),
                 currency: request.currency,
             })?;
         }
@@ -375,7 +417,11 @@ impl Stripe {
                 amount: UNITS.inward(intent.amount_received.unwrap_or(intent.amount), request.currency)?,
                 approval: intent.approval(true),
             },
-            "requires_capture" => Found::Authorized(intent.approval(false)),
+            "requires_capture" => Found::Authorized {
+                amount: UNITS.inward(intent.amount, request.currency)?,
+                captured: UNITS.inward(intent.amount_received.unwrap_or(0), request.currency)?,
+                approval: intent.approval(false),
+            },
             "canceled" => Found::Voided { acquirer_id: intent.id },
             "requires_payment_method" => Found::Declined(intent.last_decline()),
             "requires_action" => match intent.action() {
@@ -411,8 +457,8 @@ impl Stripe {
                     None => FoundRefund::Pending { acquirer_id: refund.id },
                     Some(true) => FoundRefund::Succeeded { acquirer_id: refund.id },
                     Some(false) => FoundRefund::Failed {
+                        reason: refund.reason(),
                         acquirer_id: refund.id,
-                        reason: refund.failure_reason,
                     },
                 });
             }
@@ -490,6 +536,22 @@ fn authorize_form(request: &Authorize) -> Result<Form, Failure> {
             earlier,
         );
     }
+    let wishes = request.wishes;
+    for (name, wished) in [
+        (
+            "payment_method_options[card][request_multicapture]",
+            wishes.multicapture,
+        ),
+        ("payment_method_options[card][request_overcapture]", wishes.overcapture),
+        (
+            "payment_method_options[card][request_incremental_authorization]",
+            wishes.incremental,
+        ),
+    ] {
+        if wished && !request.capture {
+            form = form.text(name, "if_available");
+        }
+    }
     if request.keep {
         form = form.text("setup_future_usage", "off_session");
     }
@@ -542,12 +604,24 @@ impl Connector for Stripe {
         self.do_capture(request).boxed()
     }
 
+    fn raise<'a>(&'a self, request: Raise<'a>) -> BoxFuture<'a, Result<Approval, Failure>> {
+        self.do_raise(request).boxed()
+    }
+
     fn void<'a>(&'a self, reference: &'a str, acquirer_id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
         self.do_void(reference, acquirer_id).boxed()
     }
 
     fn refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<RefundAccepted, Failure>> {
         self.do_refund(request).boxed()
+    }
+
+    fn cancel_refund<'a>(
+        &'a self,
+        reference: &'a str,
+        refund_acquirer_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        self.do_cancel_refund(reference, refund_acquirer_id).boxed()
     }
 
     fn inquire<'a>(&'a self, request: Inquiry<'a>) -> BoxFuture<'a, Result<Found, Failure>> {
@@ -596,8 +670,9 @@ const CAPABILITIES: Capabilities = Capabilities {
     methods: &[Method::Card],
     currencies: None,
     partial_capture: true,
-    multiple_capture: false,
-    incremental_authorization: false,
+    multiple_capture: true,
+    overcapture: true,
+    incremental_authorization: true,
     refund_may_pend: true,
     three_d_secure: true,
     disputes: true,

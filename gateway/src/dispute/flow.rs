@@ -403,6 +403,7 @@ fn line(
         r#type: "adjustment".into(),
         amount,
         fee,
+        application_fee: 0,
         net: amount - fee,
         currency: dispute.currency.clone(),
         source_id: dispute.id.clone(),

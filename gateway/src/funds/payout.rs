@@ -283,6 +283,7 @@ fn line(
         r#type: kind.into(),
         amount,
         fee: 0,
+        application_fee: 0,
         net: amount,
         currency: payout.currency.clone(),
         source_id: payout.id.clone(),

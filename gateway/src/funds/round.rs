@@ -276,6 +276,7 @@ fn line(call: &Call, lot_id: &str, currency: &str, amount: i64, journal_id: uuid
         r#type: "reserve_transaction".into(),
         amount,
         fee: 0,
+        application_fee: 0,
         net: amount,
         currency: currency.to_owned(),
         source_id: lot_id.to_owned(),

@@ -88,21 +88,47 @@ impl Books<'_> {
             .balance()
     }
 
-    /// J03, and J04 when there is a fee: captured. Of a hold, the captured part is used and the rest released.
-    pub fn captured(&self, charge: &Charge, amount: i64, fee: i64) -> Result<Vec<Journal>, Refusal> {
+    /// J02 and J01: an authorization is raised to `amount`; its hold is released and another one opened, whose id is the
+    /// second journal's.
+    pub fn raised(
+        &self,
+        charge: &Charge,
+        hold: Uuid,
+        amount: i64,
+        expires_at: Timestamp,
+    ) -> Result<[Journal; 2], Refusal> {
+        let released = self.voided(charge, hold, charge.amount)?;
+        let opened = self
+            .draft(JournalCode::J01, &charge.id)
+            .link(released.id())
+            .hold(
+                self.at_acquirer(Chart::AcquirerReceivable)?,
+                self.account(Chart::MerchantPending),
+                amount,
+                expires_at,
+            )
+            .balance()?;
+        Ok([released, opened])
+    }
+
+    /// J03, and J04 when there is a fee: captured. Of a hold, the captured part is used and, after the last, the rest
+    /// released; what is captured beyond it has no hold.
+    pub fn captured(&self, charge: &Charge, amount: i64, fee: i64, last: bool) -> Result<Vec<Journal>, Refusal> {
         let (receivable, pending) = (
             self.at_acquirer(Chart::AcquirerReceivable)?,
             self.account(Chart::MerchantPending),
         );
         let mut draft = self.draft(JournalCode::J03, &charge.id);
         if let Some(hold) = charge.hold_id {
-            let rest = charge.amount - amount;
+            let held = charge.amount - charge.amount_captured;
+            let used = amount.min(held);
+            let rest = held - used;
             draft = draft.consume(
                 hold,
                 receivable.clone(),
                 pending.clone(),
-                amount,
-                (rest > 0).then_some(rest),
+                used,
+                (last && rest > 0).then_some(rest),
             );
         }
         let capture = draft

@@ -1,5 +1,5 @@
-//! One payment, step by step: create, confirm, update. What the acquirer's answers mean is in `flow/settle.rs`, captures and
-//! voids are in `flow/operation.rs`, 3-D Secure in `flow/challenge.rs`, refunds in `refund.rs`, unknown outcomes in `sweep.rs`.
+//! One payment, step by step: create, confirm, update. What the acquirer's answers mean is in `flow/settle.rs`, captures,
+//! raises and voids are in `flow/operation.rs`, 3-D Secure in `flow/challenge.rs`, refunds in `refund.rs`, unknown outcomes in `sweep.rs`.
 //!
 //! Every step at the acquirer is two commits with the call between them: **A** makes the intent durable (and claims the
 //! idempotency key), then the acquirer is called with no transaction open, then **B** writes transition, journals,
@@ -12,9 +12,9 @@ pub mod challenge;
 pub(super) mod operation;
 mod settle;
 
-pub use operation::{cancel, capture};
+pub use operation::{Raising, Taking, cancel, capture, increment};
 pub(super) use settle::watch_late;
-pub use settle::{AUTHORIZATION_DAYS, Asker, settle_authorization};
+pub use settle::{AUTHORIZATION_DAYS, Asker, lapses_at, settle_authorization};
 
 use settle::{capture_entries, decline_answer, declined};
 
@@ -26,15 +26,16 @@ use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Unit};
-use crate::connector::{Approval, Authorize, Connector, Decline, Failure, Method};
+use crate::connector::{Allowance, Approval, Authorize, Connector, Decline, Failure, Method};
 use crate::risk::rows::History;
+use crate::routing::rules::Query;
 use crate::{id, risk, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often a step is tried again on a row that another request moved meanwhile.
-const RETRIES: usize = 20;
+pub(super) const RETRIES: usize = 20;
 
 /// What a caller wants paid.
 #[derive(Clone, Debug)]
@@ -109,6 +110,7 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
         review_id: None,
         line_items: new.line_items,
         application_fee_amount: new.application_fee_amount,
+        amount_maximum: None,
         created_at: call.at,
         canceled_at: None,
         details: new.details,
@@ -299,14 +301,15 @@ impl Attempt {
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
         let (verdict, mut risk) = risk::assess(app, &facts, payment.book_id);
         let card = &instrument.method.card;
-        let routing = app.routing.decide(
-            &app.connectors,
-            payment,
-            Method::Card,
-            &card.brand,
-            &card.bin,
-            &call.merchant.id,
-        )?;
+        let query = Query {
+            amount: payment.amount,
+            currency: &payment.currency,
+            method: Method::Card.as_str(),
+            brand: &card.brand,
+            bin: &card.bin,
+            merchant: &call.merchant.id,
+        };
+        let routing = app.routing.decide(&app.connectors, &payment.id, Method::Card, query)?;
         let connector = app.connector(&routing.candidates[0])?;
         if risk.decision == "challenge" && (context.off_session || !connector.capabilities().three_d_secure) {
             risk.decision = "review".into(); // there is nobody to challenge: a person decides
@@ -332,7 +335,9 @@ impl Attempt {
             acquirer_id: None,
             acquirer_reference: None,
             hold_id: None,
+            allowance: Allowance::default(),
             fee: 0,
+            application_fee_id: None,
             balance_transaction_id: None,
             failure_code: None,
             decline_code: None,
@@ -398,6 +403,7 @@ impl Attempt {
             earlier_transaction: (self.charge.context.off_session)
                 .then(|| self.instrument.method.details.agreed_by.clone())
                 .flatten(),
+            wishes: payment.details.wishes,
         };
         let mut outcome = at_acquirer(connector.authorize(&request)).await;
         app.routing.health.record(connector.name(), &outcome);

@@ -3,8 +3,10 @@
 //! State changes only through `state::apply`, money only through `ledger::post`, both in one commit.
 
 pub mod accounting;
+pub mod application_fee;
 pub mod flow;
 pub mod instrument;
+pub mod mismatch;
 pub mod refund;
 pub mod review;
 pub mod rows;

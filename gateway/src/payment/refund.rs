@@ -5,6 +5,7 @@
 //! gives each part back to where it came from (J09). It must never compute what is left from a list of refunds.
 
 use super::accounting;
+use super::application_fee;
 use super::flow::{self, Asker};
 use super::rows::*;
 use super::state::{self, Fact, Rejection};
@@ -13,7 +14,7 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{Failure, FoundRefund, RefundAccepted, Return};
+use crate::connector::{CANCELED, Connector, Failure, FoundRefund, RefundAccepted, Return};
 use crate::risk::rows::{History, Source};
 use crate::{id, wire};
 use jiff::SignedDuration;
@@ -34,6 +35,8 @@ pub struct NewRefund {
     pub amount: Option<i64>,
     pub reason: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// the platform's application fee goes back, too, as much of it as of the charge
+    pub refund_application_fee: bool,
     /// what the caller believes can be refunded, minor units: anything else refuses
     pub expected_available: Option<i64>,
 }
@@ -121,6 +124,11 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             .insert(&row)
             .insert(&call.event("refund.created", &wire::refund(&refund)))
             .journals([journal]);
+        let unit = if new.refund_application_fee {
+            application_fee::give_back_with(call, unit, &charge, charge.amount_refunded).await?
+        } else {
+            unit
+        };
         let unit = match refund.reason.as_deref() {
             Some("fraudulent") => {
                 let (verdict, source) = (anomaly::Verdict::Fraud, Source::Refund);
@@ -258,27 +266,118 @@ pub async fn settle(
     Err(Refused::conflict().into())
 }
 
+/// Takes back a refund that the acquirer has accepted and that has not succeeded yet, where the acquirer can: the money is the
+/// merchant's again (J09). That it was asked for is durable before the acquirer is asked; what is not known then, the sweep finds.
+pub async fn cancel(call: &Call, refund_id: &str) -> Result<Answer, ApiError> {
+    let (mut refund, connector) = begin_cancel(call, refund_id).await?;
+    let acquirer_id = refund.acquirer_id.clone().unwrap_or_default();
+    let outcome = at_acquirer(connector.cancel_refund(&format!("{refund_id}:cancel"), &acquirer_id)).await;
+    for _ in 0..RETRIES {
+        let payment = flow::load(call, &refund.payment_id).await?;
+        let charge = flow::load_charge(call, &refund.charge_id).await?;
+        // Somebody was told meanwhile what became of it, and has answered for us.
+        if refund.status != RefundStatus::Pending {
+            return match crate::api::idempotency::stored(call).await? {
+                Some(stored) => Ok(stored),
+                None => answer(call, &refund, &charge, &payment).await,
+            };
+        }
+        let (unit, next) = match &outcome {
+            Ok(()) => failed(call, &payment, &charge, &refund, CANCELED).await?,
+            Err(_) => {
+                let mut next = refund.clone();
+                next.request_key = None;
+                next.check_at = Some(call.app.clock.now() + sweep::backoff(0));
+                (Unit::new(call.book_id()).update(&mut next), next)
+            }
+        };
+        let answer = match &outcome {
+            Err(Failure::Declined(_)) => Answer::refusal(&not_cancelable(&refund)),
+            _ => answer(call, &next, &charge, &payment).await?,
+        };
+        let unit = match call.request(None, None) {
+            Some(request) => unit.answer(&request.answered(refund_id, &answer)),
+            None => unit,
+        };
+        match call.app.commit(unit).await {
+            Err(Refused::Conflict { .. } | Refused::KeyTaken) => refund = load(call, refund_id).await?,
+            done => return done.map(|()| answer).map_err(ApiError::from),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// Commit A of a cancellation.
+async fn begin_cancel(call: &Call, refund_id: &str) -> Result<(Refund, Arc<dyn Connector>), ApiError> {
+    for _ in 0..RETRIES {
+        let mut refund = load(call, refund_id).await?;
+        match refund.status {
+            RefundStatus::Pending if refund.acquirer_id.is_some() => {}
+            RefundStatus::Pending | RefundStatus::Unknown => {
+                return Err(Rejection::InProgress {
+                    operation: Operation::Void,
+                }
+                .into());
+            }
+            _ => return Err(not_cancelable(&refund)),
+        }
+        let charge = flow::load_charge(call, &refund.charge_id).await?;
+        let connector = call.app.connector(&charge.connector)?;
+        refund.request_key = call.key.as_ref().map(|k| k.key);
+        refund.swept = 0;
+        refund.check_at = Some(call.app.clock.now() + call.app.sweep_after);
+        let unit = Unit::new(call.book_id()).update(&mut refund);
+        match call.app.commit(flow::claim(call, unit, refund_id, None)).await {
+            Ok(()) => {
+                call.mark_claimed();
+                return Ok((refund, connector));
+            }
+            Err(Refused::Conflict { .. }) => continue,
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+fn not_cancelable(refund: &Refund) -> ApiError {
+    ApiError::invalid(
+        "refund_not_cancelable",
+        "",
+        format!(
+            "The refund {} cannot be canceled: it is `{}`, or its acquirer takes no refund back.",
+            refund.id,
+            wire::refund(refund)["status"].as_str().unwrap_or_default()
+        ),
+    )
+}
+
 /// The acquirer reports, later, what became of a refund: it may even take back a success.
 pub async fn report(call: &Call, refund: Refund, succeeded: bool, reason: Option<&str>) -> Result<(), ApiError> {
     for _ in 0..RETRIES {
         let refund = load(call, &refund.id).await?;
         let payment = flow::load(call, &refund.payment_id).await?;
         let charge = flow::load_charge(call, &refund.charge_id).await?;
-        let unit = match (refund.status, succeeded) {
+        let (unit, next) = match (refund.status, succeeded) {
             (RefundStatus::Pending | RefundStatus::Unknown, true) => {
                 let acquirer_id = refund.acquirer_id.clone().unwrap_or_default();
-                confirmed(call, &payment, &charge, &refund, &acquirer_id)?.0
+                confirmed(call, &payment, &charge, &refund, &acquirer_id)?
             }
             (RefundStatus::Pending | RefundStatus::Unknown | RefundStatus::Succeeded, false) => {
-                failed(call, &payment, &charge, &refund, reason.unwrap_or("unknown"))
-                    .await?
-                    .0
+                failed(call, &payment, &charge, &refund, reason.unwrap_or("unknown")).await?
             }
             // said before
             _ => return Ok(()),
         };
+        // A request that died still has its answer to get.
+        let unit = match refund.request_key {
+            Some(key) => {
+                let answer = answer(call, &next, &charge, &payment).await?;
+                unit.answer(&Request::owed(refund.book_id, key, call.at).answered(&refund.id, &answer))
+            }
+            None => unit,
+        };
         match call.app.commit(unit).await {
-            Err(Refused::Conflict { .. }) => continue,
+            Err(Refused::Conflict { .. } | Refused::KeyTaken) => continue,
             done => return done.map_err(ApiError::from),
         }
     }
@@ -375,8 +474,12 @@ async fn failed(
 ) -> Result<(Unit, Refund), ApiError> {
     let mut next = refund.clone();
     let was_confirmed = refund.status == RefundStatus::Succeeded;
-    next.status = RefundStatus::Failed;
-    next.failure_reason = Some(reason.to_owned());
+    let canceled = reason == CANCELED;
+    (next.status, next.failure_reason) = if canceled {
+        (RefundStatus::Canceled, None)
+    } else {
+        (RefundStatus::Failed, Some(reason.to_owned()))
+    };
     next.request_key = None;
     next.check_at = None;
     let mut payment = state::apply(payment, &Fact::RefundFailed { amount: refund.amount })?;
@@ -394,7 +497,10 @@ async fn failed(
         .update(&mut charge)
         .update(&mut next)
         .insert(&row)
-        .insert(&call.event("refund.failed", &wire::refund(&next)))
+        .insert(&call.event(
+            if canceled { "refund.updated" } else { "refund.failed" },
+            &wire::refund(&next),
+        ))
         .insert(&call.event("charge.refund.updated", &wire::refund(&next)))
         .journals([journal]);
     Ok((unit, next))
@@ -408,6 +514,7 @@ fn transaction(call: &Call, refund: &Refund, r#type: &str, amount: i64, journal_
         r#type: r#type.into(),
         amount,
         fee: 0,
+        application_fee: 0,
         net: amount,
         currency: refund.currency.clone(),
         source_id: refund.id.clone(),

@@ -32,8 +32,10 @@ pub async fn approve(call: &Call, review_id: &str) -> Result<Answer, ApiError> {
         if payment.capture_method == CaptureMethod::Automatic && payment.status == Status::RequiresCapture {
             let whole = |payment: &Payment| Fact::CaptureStarted {
                 amount: payment.amount_capturable,
+                last: true,
             };
-            let (payment, charge) = flow::operation::begin(call, &payment.id, Some(review_id), whole, |_| ()).await?;
+            let (payment, charge) =
+                flow::operation::begin(call, &payment.id, Some(review_id), whole, |_, _| Ok(())).await?;
             return flow::operation::send(call, payment, charge).await;
         }
         if let Some(operation) = payment.operation {
@@ -58,7 +60,8 @@ pub async fn reject(call: &Call, review_id: &str) -> Result<Answer, ApiError> {
     let fact = |_: &Payment| Fact::VoidStarted {
         reason: Some(FRAUD.into()),
     };
-    let (payment, charge) = flow::operation::begin(call, &review.payment_id, Some(review_id), fact, |_| ()).await?;
+    let (payment, charge) =
+        flow::operation::begin(call, &review.payment_id, Some(review_id), fact, |_, _| Ok(())).await?;
     flow::operation::send(call, payment, charge).await
 }
 

@@ -6,7 +6,7 @@ use crate::account::Merchant;
 use crate::account::rows::ReturnPolicy;
 use crate::account::terms::{Kind, Rate};
 use crate::commit::{Digest, Row, Table, Versioned};
-use crate::connector::ThreeDSecure;
+use crate::connector::{Allowance, ThreeDSecure, Wishes};
 use crate::receipt::Locale;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub struct Payment {
     pub line_items: Option<Value>,
     /// what a platform takes of it, minor units
     pub application_fee_amount: Option<i64>,
+    /// the most that may be captured in all, where its acquirer allows more than the amount; minor units
+    pub amount_maximum: Option<i64>,
     pub created_at: Timestamp,
     pub canceled_at: Option<Timestamp>,
     pub details: PaymentDetails,
@@ -81,6 +83,9 @@ pub struct PaymentDetails {
     /// `any` or `challenge`; none is `automatic`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_three_d_secure: Option<String>,
+    /// what the caller would like to do with an authorization before it is captured
+    #[serde(skip_serializing_if = "is_default")]
+    pub wishes: Wishes,
     /// what the payer has to do now, as the wire shows it
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_action: Option<Value>,
@@ -164,7 +169,12 @@ impl Status {
 #[allow(missing_docs)]
 pub enum Operation {
     Authorize,
+    /// the last, or only, capture
     Capture,
+    /// a capture that more may follow
+    CapturePart,
+    /// the authorization is raised
+    Increment,
     Void,
 }
 
@@ -199,7 +209,12 @@ pub struct Charge {
     pub acquirer_id: Option<String>,
     pub acquirer_reference: Option<String>,
     pub hold_id: Option<uuid::Uuid>,
+    /// what may be done with it until it is captured
+    #[serde(flatten)]
+    pub allowance: Allowance,
     pub fee: i64,
+    /// what the platform took of it, beside its fee schedule
+    pub application_fee_id: Option<String>,
     pub balance_transaction_id: Option<String>,
     pub failure_code: Option<String>,
     pub decline_code: Option<String>,
@@ -370,6 +385,8 @@ pub struct BalanceTransaction {
     pub r#type: String,
     pub amount: i64,
     pub fee: i64,
+    /// the platform's part of the fee
+    pub application_fee: i64,
     pub net: i64,
     pub currency: String,
     pub source_id: String,

@@ -13,17 +13,25 @@
 //! | processing (authorize) | action required | requires_action | – | payment_intent.requires_action |
 //! | requires_action | approved, declined (what the payer's action came to) | as from processing | as there | as there |
 //! | processing (authorize) | outcome unknown | same | – | payment_intent.processing; with an answer about something else charge.mismatched |
-//! | requires_capture | capture started | same (capture) | – | – |
+//! | processing (authorize), mismatched | acquirer's amount accepted by people | same, for that amount | – | charge.updated |
+//! | requires_capture | capture started | same (capture; capture_part when more may follow) | – | – |
 //! | requires_capture (capture) | captured | succeeded | J03 J04 (rest released) | charge.captured, payment_intent.succeeded |
-//! | requires_capture (capture) | capture refused | requires_capture | – | – |
+//! | requires_capture (capture_part) | captured | requires_capture | J03 J04 | charge.updated, payment_intent.amount_capturable_updated |
+//! | requires_capture (capture, capture_part) | capture refused | requires_capture | – | – |
+//! | requires_capture | raise started | same (increment) | – | – |
+//! | requires_capture (increment) | raised | requires_capture | J02 J01 | charge.updated, payment_intent.amount_capturable_updated |
+//! | requires_capture (increment) | raise refused | requires_capture | – | – |
 //! | requires_capture, requires_action | void started (asked for, or the authorization has lapsed: `automatic`) | same (void) | – | – |
 //! | requires_capture (void) | voided | canceled | J02 | payment_intent.canceled |
+//! | requires_capture (void), parts captured | voided | succeeded: what was taken stays | J02 | charge.captured, payment_intent.succeeded |
 //! | requires_action (void) | voided | canceled | – | payment_intent.canceled |
 //! | requires_payment_method, requires_confirmation | canceled | canceled | – | payment_intent.canceled |
-//! | succeeded | refund started | same | J08a | refund.created |
-//! | succeeded | refund failed | same | J09 | refund.failed |
-//! | succeeded | chargeback taken | same | J11 J11b J12 | charge.dispute.funds_withdrawn |
-//! | succeeded | chargeback returned | same | J14a J14c | charge.dispute.funds_reinstated |
+//! | taken | refund started | same | J08a | refund.created |
+//! | taken | refund failed | same | J09 | refund.failed |
+//! | taken | chargeback taken | same | J11 J11b J12 | charge.dispute.funds_withdrawn |
+//! | taken | chargeback returned | same | J14a J14c | charge.dispute.funds_reinstated |
+//!
+//! *Taken* is succeeded, or requires_capture of which parts were captured.
 //!
 //! It must never look at a clock, the database or the wire.
 
@@ -44,6 +52,8 @@ pub enum Fact {
     Approved {
         captured: bool,
         review_id: Option<String>,
+        /// the most that may be captured in all, where that is more than the amount
+        amount_maximum: Option<i64>,
     },
     Declined {
         error: Value,
@@ -53,13 +63,28 @@ pub enum Fact {
         next_action: Value,
     },
     OutcomeUnknown,
+    /// People accept the acquirer's amount in the place of the one that was asked for.
+    AcquirersAmount {
+        amount: i64,
+    },
+    /// `last`: what is not captured is released
     CaptureStarted {
         amount: i64,
+        last: bool,
     },
     Captured {
         amount: i64,
     },
     CaptureRefused,
+    /// The authorization shall be for this much in all.
+    RaiseStarted {
+        amount: i64,
+    },
+    Raised {
+        amount: i64,
+        amount_maximum: Option<i64>,
+    },
+    RaiseRefused,
     VoidStarted {
         reason: Option<String>,
     },
@@ -134,6 +159,12 @@ pub enum Rejection {
     /// Zero or negative.
     #[error("the amount must be positive")]
     NotPositive,
+    /// A raise to what is authorized already, or to less.
+    #[error("the amount must be greater than the {authorized} that are authorized")]
+    NotMore {
+        /// minor units
+        authorized: i64,
+    },
 }
 
 /// What is left to refund: captured, less refunds pending and succeeded, less chargebacks open and lost.
@@ -143,6 +174,15 @@ pub fn refundable(payment: &Payment) -> i64 {
         .saturating_sub(payment.amount_refunded)
         .saturating_sub(payment.amount_disputed)
         .max(0)
+}
+
+/// The most that one more capture may take, if it is the last: what an acquirer lets be taken beyond the amount counts.
+pub fn capturable_at_most(payment: &Payment) -> i64 {
+    let beyond = payment
+        .amount_maximum
+        .unwrap_or(0)
+        .saturating_sub(payment.amount_received);
+    payment.amount_capturable.max(beyond)
 }
 
 /// The payment after the fact.
@@ -174,7 +214,11 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             next.payment_method_id = Some(payment_method_id.clone());
             next.details.last_payment_error = None;
         }
-        Fact::Approved { captured, review_id } => {
+        Fact::Approved {
+            captured,
+            review_id,
+            amount_maximum,
+        } => {
             attempting(payment)?;
             end(&mut next);
             next.details.next_action = None;
@@ -185,6 +229,7 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             } else {
                 next.status = Status::RequiresCapture;
                 next.amount_capturable = payment.amount;
+                next.amount_maximum = *amount_maximum;
             }
         }
         Fact::Declined { error } => {
@@ -201,23 +246,66 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             next.status = Status::RequiresAction;
             next.details.next_action = Some(next_action.clone());
         }
+        Fact::AcquirersAmount { amount } => {
+            during(payment, Operation::Authorize)?;
+            within(*amount, i64::MAX)?;
+            next.amount = *amount;
+            next.operation_amount = Some(*amount);
+        }
         Fact::OutcomeUnknown => during(payment, Operation::Authorize)?,
-        Fact::CaptureStarted { amount } => {
+        Fact::CaptureStarted { amount, last } => {
             idle(payment)?;
             expect(payment, &[Status::RequiresCapture])?;
+            if *last {
+                within(*amount, capturable_at_most(payment))?;
+                begin(&mut next, Operation::Capture, *amount);
+            } else {
+                within(*amount, payment.amount_capturable - 1)?; // what leaves nothing is the last
+                begin(&mut next, Operation::CapturePart, *amount);
+            }
+        }
+        Fact::Captured { amount } if payment.operation == Some(Operation::CapturePart) => {
             within(*amount, payment.amount_capturable)?;
-            begin(&mut next, Operation::Capture, *amount);
+            end(&mut next);
+            next.amount_received += amount;
+            next.amount_capturable -= amount;
         }
         Fact::Captured { amount } => {
             during(payment, Operation::Capture)?;
-            within(*amount, payment.amount_capturable)?;
+            within(*amount, capturable_at_most(payment))?;
             end(&mut next);
             next.status = Status::Succeeded;
-            next.amount_received = *amount;
+            next.amount_received += amount;
             next.amount_capturable = 0;
         }
         Fact::CaptureRefused => {
-            during(payment, Operation::Capture)?;
+            if payment.operation != Some(Operation::CapturePart) {
+                during(payment, Operation::Capture)?;
+            }
+            end(&mut next);
+        }
+        Fact::RaiseStarted { amount } => {
+            idle(payment)?;
+            expect(payment, &[Status::RequiresCapture])?;
+            if payment.amount_received > 0 {
+                return Err(Rejection::UnexpectedState { status: payment.status });
+            }
+            if *amount <= payment.amount {
+                return Err(Rejection::NotMore {
+                    authorized: payment.amount,
+                });
+            }
+            begin(&mut next, Operation::Increment, *amount);
+        }
+        Fact::Raised { amount, amount_maximum } => {
+            during(payment, Operation::Increment)?;
+            end(&mut next);
+            next.amount = *amount;
+            next.amount_capturable = *amount;
+            next.amount_maximum = *amount_maximum;
+        }
+        Fact::RaiseRefused => {
+            during(payment, Operation::Increment)?;
             end(&mut next);
         }
         Fact::VoidStarted { reason } => {
@@ -233,7 +321,13 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
         Fact::Voided { at } => {
             during(payment, Operation::Void)?;
             end(&mut next);
-            cancel(&mut next, *at);
+            if payment.amount_received > 0 {
+                next.status = Status::Succeeded;
+                next.amount_capturable = 0;
+                next.details.cancellation_reason = None;
+            } else {
+                cancel(&mut next, *at);
+            }
         }
         Fact::VoidRefused => {
             during(payment, Operation::Void)?;
@@ -247,7 +341,7 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             cancel(&mut next, *at);
         }
         Fact::RefundStarted { amount } => {
-            expect(payment, &[Status::Succeeded])?;
+            taken(payment)?;
             let left = refundable(payment);
             if left == 0 && payment.amount_disputed > 0 {
                 return Err(Rejection::Disputed);
@@ -259,17 +353,17 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             next.amount_refunded += amount;
         }
         Fact::RefundFailed { amount } => {
-            expect(payment, &[Status::Succeeded])?;
+            taken(payment)?;
             within(*amount, payment.amount_refunded)?;
             next.amount_refunded -= amount;
         }
         Fact::ChargebackTaken { amount } => {
-            expect(payment, &[Status::Succeeded])?;
+            taken(payment)?;
             within(*amount, i64::MAX - payment.amount_disputed)?;
             next.amount_disputed += amount;
         }
         Fact::ChargebackReturned { amount } => {
-            expect(payment, &[Status::Succeeded])?;
+            taken(payment)?;
             within(*amount, payment.amount_disputed)?;
             next.amount_disputed -= amount;
         }
@@ -310,6 +404,15 @@ fn expect(payment: &Payment, allowed: &[Status]) -> Result<(), Rejection> {
         return Ok(());
     }
     Err(Rejection::UnexpectedState { status: payment.status })
+}
+
+/// Money was captured, all of it or parts.
+fn taken(payment: &Payment) -> Result<(), Rejection> {
+    match payment.status {
+        Status::Succeeded => Ok(()),
+        Status::RequiresCapture if payment.amount_received > 0 => Ok(()),
+        status => Err(Rejection::UnexpectedState { status }),
+    }
 }
 
 fn within(amount: i64, available: i64) -> Result<(), Rejection> {

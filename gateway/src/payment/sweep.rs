@@ -95,6 +95,9 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
             reference: &charge.id,
             acquirer_id: charge.acquirer_id.as_deref(),
             amount: charge.amount,
+            raised: payment
+                .operation_amount
+                .filter(|_| payment.operation == Some(Operation::Increment)),
             currency: &charge.currency,
         })
         .await;
@@ -103,7 +106,7 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
     match payment.operation {
         Some(Operation::Authorize) => {
             let outcome = match found {
-                Ok(Found::Authorized(approval)) => Ok(approval),
+                Ok(Found::Authorized { approval, .. }) => Ok(approval),
                 Ok(Found::Captured { approval, .. }) => Ok(approval),
                 Ok(Found::Declined(decline)) => Err(Failure::Declined(decline)),
                 Ok(Found::Voided { .. }) => Err(Failure::Declined(not_received("The authorization was reversed."))),
@@ -124,7 +127,9 @@ pub(crate) async fn sweep_charge(app: &Arc<App>, charge: Charge) -> Result<(), A
                 .await
                 .map(drop)
         }
-        Some(Operation::Capture | Operation::Void) => flow::operation::found(&call, payment, charge, found).await,
+        Some(Operation::Capture | Operation::CapturePart | Operation::Increment | Operation::Void) => {
+            flow::operation::found(&call, payment, charge, found).await
+        }
         None if flow::challenge::waits(&payment, &charge) => flow::challenge::told(&call, payment, charge, found).await,
         // It ended as not received: a late approval is reversed, never adopted.
         None if charge.status == ChargeStatus::Failed => flow::watch_late(&call, charge, found).await,

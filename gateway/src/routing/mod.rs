@@ -9,7 +9,6 @@ pub mod rules;
 
 use crate::api::error::ApiError;
 use crate::connector::{Approval, Capabilities, Failure, Method, Registry};
-use crate::payment::rows::Payment;
 use arc_swap::ArcSwap;
 use deadpool_postgres::Pool;
 use health::Health;
@@ -99,36 +98,26 @@ impl Router {
         Ok(())
     }
 
-    /// The acquirers for this payment, best first.
+    /// The acquirers for this payment, or this proof of a card, best first; `id` is its own and throws the dice of the weights.
     ///
     /// # Errors
     /// When no configured acquirer takes payments of this kind.
     pub fn decide(
         &self,
         registry: &Registry,
-        payment: &Payment,
+        id: &str,
         method: Method,
-        brand: &str,
-        bin: &str,
-        merchant: &str,
+        query: Query<'_>,
     ) -> Result<Decision, ApiError> {
         let rules = self.rules.load();
         let takes = |name: &str| {
             let capabilities: Option<&Capabilities> = registry.get(name).map(|connector| connector.capabilities());
-            capabilities.is_some_and(|capabilities| capabilities.takes(method, &payment.currency))
-        };
-        let query = Query {
-            amount: payment.amount,
-            currency: &payment.currency,
-            method: method.as_str(),
-            brand,
-            bin,
-            merchant,
+            capabilities.is_some_and(|capabilities| capabilities.takes(method, query.currency))
         };
         let matched = rules.1.find(&query);
         let mut candidates: Vec<String> = match matched {
             Some(rule) => rule
-                .order(dice(&payment.id))
+                .order(dice(id))
                 .filter(|name| takes(name))
                 .map(str::to_owned)
                 .collect(),
@@ -145,14 +134,10 @@ impl Router {
             return Err(ApiError::invalid(
                 "payment_method_not_available",
                 "currency",
-                format!(
-                    "No acquirer takes {} payments in {}.",
-                    method.as_str(),
-                    payment.currency
-                ),
+                format!("No acquirer takes {} payments in {}.", method.as_str(), query.currency),
             ));
         }
-        let expected_cost = rules.1.cost(&candidates[0], payment.amount, &payment.currency);
+        let expected_cost = rules.1.cost(&candidates[0], query.amount, query.currency);
         Ok(Decision {
             version: rules.0,
             rule: matched.map(|rule| rule.name.clone()),

@@ -10,13 +10,14 @@ use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Digest, Refused, Request, Unit};
 use crate::connector::{
-    Action, Approval, Authorize, Challenge, Decline, Failure, Found, Inquiry, Method, Mismatch, NextAction,
+    Action, Approval, Authorize, Challenge, Decline, Failure, Found, Inquiry, Method, Mismatch, NextAction, Wishes,
 };
 use crate::payment::flow::{Asker, claim};
 use crate::payment::instrument::{Instrument, Source};
 use crate::payment::rows::PaymentMethod;
 use crate::payment::{store, sweep};
 use crate::risk::Signals;
+use crate::routing::rules::Query;
 use crate::{id, risk, wire};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -226,10 +227,16 @@ async fn attempt(
     let (amount, currency) = proof(call)?;
     setup.details.context = signals.of_card(setup.customer_id.as_deref(), instrument.cvc.is_some());
     setup.details.attempted_at = Some(call.at);
-    let connector = app
-        .connectors
-        .taking(Method::Card, &currency)
-        .ok_or_else(|| ApiError::internal("no acquirer keeps cards in this currency"))?;
+    let query = Query {
+        amount,
+        currency: &currency,
+        method: Method::Card.as_str(),
+        brand: &instrument.method.card.brand,
+        bin: &instrument.method.card.bin,
+        merchant: &call.merchant.id,
+    };
+    setup.details.routing = app.routing.decide(&app.connectors, &setup.id, Method::Card, query)?;
+    let connector = app.connector(&setup.details.routing.candidates[0])?;
     setup.connector = Some(connector.name().to_owned());
     setup.request_key = call.key.as_ref().map(|k| k.key);
     setup.swept = 0;
@@ -296,8 +303,10 @@ async fn attempt(
         },
         keep: setup.usage == "off_session",
         earlier_transaction: None,
+        wishes: Wishes::default(),
     };
     let outcome = at_acquirer(connector.authorize(&request)).await;
+    app.routing.health.record(connector.name(), &outcome);
     if !matches!(outcome, Err(Failure::ActionNeeded(_))) {
         app.scorer.observe(&facts, risk::outcome(&outcome));
     }
@@ -486,6 +495,7 @@ async fn inquire(call: &Call, setup: &SetupIntent) -> Result<Found, Failure> {
         reference: &reference,
         acquirer_id: setup.acquirer_id.as_deref(),
         amount,
+        raised: None,
         currency: &currency,
     };
     at_acquirer(connector.inquire(request)).await
@@ -513,7 +523,7 @@ async fn told(call: &Call, setup: SetupIntent, found: Result<Found, Failure>) ->
     if !waiting && setup.status != SetupStatus::Processing {
         // Ended: all that may be left is something to release.
         match found {
-            Ok(Found::Authorized(approval)) => {
+            Ok(Found::Authorized { approval, .. }) => {
                 let acquirer_id = Some(approval.acquirer_id);
                 release(call, SetupIntent { acquirer_id, ..setup }).await;
             }
@@ -537,7 +547,7 @@ async fn told(call: &Call, setup: SetupIntent, found: Result<Found, Failure>) ->
     }
     let gone = |message| Err(Failure::Declined(sweep::not_received(message)));
     let outcome = match found {
-        Ok(Found::Authorized(approval) | Found::Captured { approval, .. }) => Ok(approval),
+        Ok(Found::Authorized { approval, .. } | Found::Captured { approval, .. }) => Ok(approval),
         Ok(Found::Declined(decline)) => Err(Failure::Declined(decline)),
         Ok(Found::Voided { .. }) => gone("The customer was not authenticated. Ask for another payment method."),
         Ok(Found::ActionNeeded(_)) if waiting && age >= OPEN_FOR => return take_back(call, setup).await,

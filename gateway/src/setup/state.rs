@@ -54,6 +54,8 @@ pub struct SetupDetails {
     pub last_setup_error: Option<Value>,
     /// what the scorer saw of the running attempt
     pub context: RiskContext,
+    /// which acquirer the running attempt goes to, and why
+    pub routing: crate::routing::Decision,
     /// when the running attempt began
     pub attempted_at: Option<Timestamp>,
     /// random part of the client secret

@@ -16,7 +16,7 @@ mod webhook_endpoint;
 pub use account::account;
 pub use dispute::dispute;
 pub use funds::{bank_account, payout};
-pub use money::{Standing, amount, balance, balance_transaction, refund};
+pub use money::{Standing, amount, application_fee, balance, balance_transaction, fee_refund, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
 pub use receipt::receipt;
 pub use risk::{block_appeal, early_fraud_warning, rule, signal, value_list, value_list_item};

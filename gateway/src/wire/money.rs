@@ -1,6 +1,7 @@
 //! refund, balance, balance_transaction.
 
 use super::seconds;
+use crate::payment::application_fee::{ApplicationFee, FeeRefund};
 use crate::payment::rows::{BalanceTransaction, Refund, RefundStatus};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -57,11 +58,19 @@ pub fn refund(refund: &Refund) -> Value {
 
 /// `balance_transaction`, as seen at this moment (pending becomes available by time).
 pub fn balance_transaction(row: &BalanceTransaction, now: Timestamp) -> Value {
-    let fee_details = if row.fee == 0 {
-        json!([])
-    } else {
-        json!([{"amount": row.fee, "application": null, "currency": row.currency, "description": "Counterfoil processing fees", "type": "stripe_fee"}])
-    };
+    let part = |amount: i64, description: &str, r#type: &str| json!({"amount": amount, "application": null, "currency": row.currency, "description": description, "type": r#type});
+    let fee_details: Vec<Value> = [
+        (row.application_fee, "Application fee", "application_fee"),
+        (
+            row.fee - row.application_fee,
+            "Counterfoil processing fees",
+            "stripe_fee",
+        ),
+    ]
+    .into_iter()
+    .filter(|(amount, ..)| *amount != 0)
+    .map(|(amount, description, r#type)| part(amount, description, r#type))
+    .collect();
     json!({
         "id": row.id,
         "object": "balance_transaction",
@@ -76,10 +85,51 @@ pub fn balance_transaction(row: &BalanceTransaction, now: Timestamp) -> Value {
         "fee_details": fee_details,
         "net": row.net,
         "reporting_category": match row.r#type.as_str() { "payment_refund" => "refund", "adjustment" => "dispute",
-            "payout_failure" | "payout_cancel" => "payout_reversal", "refund_failure" => "refund_failure", other => other },
+            "payout_failure" | "payout_cancel" => "payout_reversal", "refund_failure" => "refund_failure",
+            "application_fee_refund" => "platform_earning_refund", other => other },
         "source": row.source_id,
         "status": if row.available_on <= now { "available" } else { "pending" },
         "type": row.r#type,
+    })
+}
+
+/// `application_fee`, with what was given back of it, newest first.
+pub fn application_fee(fee: &ApplicationFee, account: &str, refunds: &[FeeRefund]) -> Value {
+    json!({
+        "id": fee.id,
+        "object": "application_fee",
+        "account": account,
+        "amount": fee.amount,
+        "amount_refunded": fee.amount_refunded,
+        "application": null,
+        "balance_transaction": null,
+        "charge": fee.charge_id,
+        "created": seconds(fee.created_at),
+        "currency": fee.currency,
+        "fee_source": {"charge": fee.charge_id, "payout": null, "type": "charge"},
+        "livemode": false,
+        "originating_transaction": null,
+        "refunded": fee.amount_refunded == fee.amount,
+        "refunds": {
+            "object": "list",
+            "data": refunds.iter().map(fee_refund).collect::<Vec<Value>>(),
+            "has_more": false,
+            "url": format!("/v1/application_fees/{}/refunds", fee.id),
+        },
+    })
+}
+
+/// `fee_refund`.
+pub fn fee_refund(refund: &FeeRefund) -> Value {
+    json!({
+        "id": refund.id,
+        "object": "fee_refund",
+        "amount": refund.amount,
+        "balance_transaction": refund.balance_transaction_id,
+        "created": seconds(refund.created_at),
+        "currency": refund.currency,
+        "fee": refund.fee_id,
+        "metadata": refund.metadata,
     })
 }
 

@@ -1,6 +1,7 @@
 //! payment_intent, charge, payment_method, customer, review.
 
 use super::{seconds, seconds_or_null};
+use crate::connector::Mismatch;
 use crate::payment::rows::{
     CaptureMethod, CardFacts, Charge, ChargeStatus, Payment, PaymentDetails, PaymentMethod, Review, Status,
 };
@@ -42,7 +43,7 @@ pub fn payment_intent(payment: &Payment) -> Value {
         "on_behalf_of": null,
         "payment_method": payment.payment_method_id,
         "payment_method_configuration_details": null,
-        "payment_method_options": {"card": {"installments": null, "mandate_options": null, "network": null, "request_three_d_secure": details.request_three_d_secure.as_deref().unwrap_or("automatic")}},
+        "payment_method_options": {"card": {"installments": null, "mandate_options": null, "network": null, "request_incremental_authorization": wished(details.wishes.incremental), "request_multicapture": wished(details.wishes.multicapture), "request_overcapture": wished(details.wishes.overcapture), "request_three_d_secure": details.request_three_d_secure.as_deref().unwrap_or("automatic")}},
         "payment_method_types": ["card"],
         "presentment_details": null,
         "processing": (payment.status == Status::Processing).then(|| json!({"type": "card"})),
@@ -57,6 +58,30 @@ pub fn payment_intent(payment: &Payment) -> Value {
         "transfer_data": null,
         "transfer_group": details.transfer_group,
     })
+}
+
+/// What the acquirer says otherwise, and what people decided about it; ours.
+fn mismatch(mismatch: &Mismatch) -> Value {
+    let decision = mismatch.decision.as_ref().map(|decision| {
+        json!({
+            "resolution": decision.resolution,
+            "reason": decision.reason,
+            "override_reason": decision.override_reason,
+            "by": decision.by,
+            "decided_by": decision.decided_by,
+            "created": seconds(decision.at),
+        })
+    });
+    json!({"field": mismatch.field, "ours": mismatch.ours, "theirs": mismatch.theirs, "decision": decision})
+}
+
+/// A wish about an authorization, in Stripe's words.
+fn wished(wish: bool) -> &'static str {
+    if wish { "if_available" } else { "never" }
+}
+
+fn available(granted: bool) -> Value {
+    json!({"status": if granted { "available" } else { "unavailable" }})
 }
 
 /// `charge`: an attempt, with what it inherits from its payment.
@@ -75,7 +100,7 @@ pub fn charge(charge: &Charge, payment: &Payment) -> Value {
         "amount_captured": charge.amount_captured,
         "amount_refunded": charge.amount_refunded,
         "application": null,
-        "application_fee": null,
+        "application_fee": charge.application_fee_id,
         "application_fee_amount": payment.application_fee_amount,
         "balance_transaction": charge.balance_transaction_id,
         "billing_details": {"address": null_address(), "email": null, "name": null, "phone": null, "tax_id": null},
@@ -92,7 +117,7 @@ pub fn charge(charge: &Charge, payment: &Payment) -> Value {
         "fraud_details": {},
         "livemode": false,
         "metadata": payment.details.metadata,
-        "mismatch": charge.mismatch,
+        "mismatch": charge.mismatch.as_ref().map(mismatch),
         "on_behalf_of": null,
         "outcome": outcome(charge),
         "paid": succeeded,
@@ -184,10 +209,13 @@ fn outcome(charge: &Charge) -> Value {
 
 fn card_details(charge: &Charge) -> Value {
     let card = &charge.card;
+    let granted = &charge.allowance;
+    let held = charge.status == ChargeStatus::Succeeded && !charge.captured;
     json!({
         "amount_authorized": charge.amount,
         "authorization_code": null,
         "brand": card.brand,
+        "capture_before": held.then(|| seconds(crate::payment::flow::lapses_at(charge))),
         "checks": {"address_line1_check": null, "address_postal_code_check": null,
                    "cvc_check": if charge.context.cvc_provided { json!("pass") } else { Value::Null }},
         "country": card.country,
@@ -196,15 +224,16 @@ fn card_details(charge: &Charge) -> Value {
         "extended_authorization": {"status": "disabled"},
         "fingerprint": card.fingerprint,
         "funding": card.funding,
-        "incremental_authorization": {"status": "unavailable"},
+        "incremental_authorization": available(granted.incremental),
         "installments": null,
         "last4": card.last4,
         "mandate": null,
-        "multicapture": {"status": "unavailable"},
+        "multicapture": available(granted.multicapture),
         "network": card.brand,
         "network_token": {"used": false},
         "network_transaction_id": charge.acquirer_reference,
-        "overcapture": {"maximum_amount_capturable": charge.amount, "status": "unavailable"},
+        "overcapture": {"maximum_amount_capturable": granted.amount_maximum.unwrap_or(charge.amount),
+                        "status": if granted.amount_maximum.is_some() { "available" } else { "unavailable" }},
         "regulated_status": "unregulated",
         "three_d_secure": three_d_secure(charge),
         "wallet": null,

@@ -35,6 +35,7 @@ pub(super) fn create(op: &mut Op<'_>, params: &Params) -> Result<Answer, ApiErro
         currency,
         status: IntentStatus::RequiresPaymentMethod,
         manual_capture,
+        wishes: Flexible::default(),
         amount_capturable: 0,
         amount_received: 0,
         metadata: Metadata::default(),
@@ -143,7 +144,8 @@ pub(super) fn capture(op: &mut Op<'_>, id: &str, params: &Params) -> Result<Answ
     let mut intent = find(op, id)?;
     let amount = params.integer("amount_to_capture")?;
     merge_metadata(&mut intent.metadata, params)?;
-    op.capture(&mut intent, amount)?;
+    let last = params.flag("final_capture", true)?;
+    op.capture(&mut intent, amount, last)?;
     Ok(Answer::Object(ObjectRef::Intent(intent.id)))
 }
 
@@ -161,8 +163,14 @@ pub(super) fn increment(op: &mut Op<'_>, id: &str, params: &Params) -> Result<An
     let mut intent = find(op, id)?;
     let amount = amount(params)?.ok_or_else(|| ApiError::missing("amount"))?;
     describe(&mut intent, params)?;
-    op.increment(&mut intent, amount)?;
-    Ok(Answer::Object(ObjectRef::Intent(intent.id)))
+    match op.increment(&mut intent, amount)? {
+        Confirmed::Accepted => Ok(Answer::Object(ObjectRef::Intent(intent.id))),
+        // The authorization stands as it was.
+        Confirmed::Declined => Err(
+            ApiError::card("card_declined", "amount", "Your card has insufficient funds.")
+                .decline_code("insufficient_funds"),
+        ),
+    }
 }
 
 fn finish(intent: &Intent, confirmed: Confirmed, params: &Params) -> Result<Answer, ApiError> {
@@ -235,6 +243,24 @@ fn set_method(op: &mut Op<'_>, intent: &mut Intent, method: Option<NamedMethod>)
 
 fn describe(intent: &mut Intent, params: &Params) -> Result<(), ApiError> {
     merge_metadata(&mut intent.metadata, params)?;
+    for (name, wish) in [
+        (
+            "payment_method_options[card][request_multicapture]",
+            &mut intent.wishes.multicapture,
+        ),
+        (
+            "payment_method_options[card][request_overcapture]",
+            &mut intent.wishes.overcapture,
+        ),
+        (
+            "payment_method_options[card][request_incremental_authorization]",
+            &mut intent.wishes.incremental,
+        ),
+    ] {
+        if let Some(word) = params.one_of(name, &["if_available", "never"])? {
+            *wish = word == "if_available";
+        }
+    }
     let fields: [(&str, &mut Option<Box<str>>); 8] = [
         ("customer", &mut intent.customer),
         ("description", &mut intent.description),

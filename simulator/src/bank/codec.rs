@@ -141,7 +141,7 @@ fn shape(number: u8) -> Option<Shape> {
         41 => Shape::Of(8),
         42 => Shape::Of(15),
         43 => Shape::Of(40),
-        90 => Shape::Of(42),
+        90 | 95 => Shape::Of(42),
         _ => return None,
     })
 }

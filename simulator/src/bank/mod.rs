@@ -42,8 +42,14 @@ pub struct Account {
     pub captured: i64,
     /// minor units
     pub refunded: i64,
-    /// how often the money was moved: more than one is a payment taken twice
+    /// how often the money was moved: more than one, where none said that more would follow, is a payment taken twice
     pub completions: u32,
+    /// nothing more can be taken: the last completion, or the release of the rest
+    #[serde(default)]
+    closed: bool,
+    /// approved raises, by the STAN and time of their messages; minor units
+    #[serde(default)]
+    raises: Vec<(String, i64)>,
 }
 
 /// What was decided, one line of the log each.
@@ -219,6 +225,7 @@ impl Books {
             return answer.clone();
         }
         let (code, account, unseen) = match (class, request.get(3)) {
+            ("01", _) if !request.get(90).is_empty() => self.raise(request),
             ("01", _) => self.authorize(request),
             ("02", "200000") => self.refund(request),
             ("02", _) => self.complete(request),
@@ -275,6 +282,8 @@ impl Books {
             captured: 0,
             refunded: 0,
             completions: 0,
+            closed: false,
+            raises: Vec::new(),
         };
         if self.reversed_unseen.contains(&original) {
             // Its reversal overtook it: too late.
@@ -303,10 +312,13 @@ impl Books {
     fn complete(&self, request: &Fields) -> Verdict {
         let amount: i64 = request.get(4).parse().unwrap_or_default();
         match self.original(request) {
-            Some(account) if account.status == "approved" && account.completions == 0 && amount <= account.amount => {
+            Some(account)
+                if account.status == "approved" && !account.closed && account.captured + amount <= account.amount =>
+            {
                 let account = Account {
-                    captured: amount,
-                    completions: 1,
+                    captured: account.captured + amount,
+                    completions: account.completions + 1,
+                    closed: codec::private_part(request.get(48), "03").is_empty(),
                     ..account.clone()
                 };
                 ("00", Some(account), None)
@@ -331,8 +343,57 @@ impl Books {
         }
     }
 
+    /// More of what was approved, before anything is taken: to ten times what it was.
+    fn raise(&self, request: &Fields) -> Verdict {
+        let more: i64 = request.get(4).parse().unwrap_or_default();
+        let own = format!("{}{}", request.get(11), request.get(7));
+        let Some(account) = self.original(request) else {
+            return ("25", None, None);
+        };
+        let raised: i64 = account.raises.iter().map(|(_, amount)| amount).sum();
+        if self.reversed_unseen.contains(&own) {
+            return ("68", None, None);
+        }
+        if account.status != "approved" || account.completions > 0 {
+            return ("12", None, None);
+        }
+        if account.amount + more > (account.amount - raised) * 10 {
+            return ("51", None, None);
+        }
+        let mut account = account.clone();
+        account.amount += more;
+        account.raises.push((own, more));
+        ("00", Some(account), None)
+    }
+
     fn reverse(&self, request: &Fields) -> Verdict {
+        let named = original_of(request);
+        let raised = |account: &&Account| account.raises.iter().any(|(own, _)| *own == named);
+        if let Some(account) = self.accounts.iter().rev().find(raised) {
+            let mut account = account.clone();
+            account.amount -= account
+                .raises
+                .iter()
+                .filter(|(own, _)| *own == named)
+                .map(|(_, amount)| amount)
+                .sum::<i64>();
+            account.raises.retain(|(own, _)| *own != named);
+            return ("00", Some(account), None);
+        }
+        let stays: i64 = request
+            .get(95)
+            .get(..12)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         match self.original(request) {
+            // What was taken stays, the rest is released.
+            Some(account) if account.captured > 0 && stays == account.captured && !account.closed => {
+                let account = Account {
+                    closed: true,
+                    ..account.clone()
+                };
+                ("00", Some(account), None)
+            }
             Some(account) if account.captured > 0 => ("12", None, None),
             Some(account) => {
                 let account = Account {

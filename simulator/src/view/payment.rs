@@ -340,6 +340,10 @@ fn outcome(row: &Charge) -> Outcome<'_> {
     }
 }
 
+fn available(allowed: bool) -> &'static str {
+    if allowed { "available" } else { "unavailable" }
+}
+
 fn charged_card(row: &Charge) -> ChargedCard<'_> {
     let held = row.failure.is_none() && !row.captured && !row.released;
     ChargedCard {
@@ -357,17 +361,21 @@ fn charged_card(row: &Charge) -> ChargedCard<'_> {
         extended_authorization: Status { status: "disabled" },
         fingerprint: fingerprint(row.card()),
         funding: row.card().behaviour().funding,
-        incremental_authorization: Status { status: "available" },
+        incremental_authorization: Status {
+            status: available(row.allowed.incremental),
+        },
         installments: None,
         last4: &row.card().last4,
         mandate: None,
-        multicapture: Status { status: "unavailable" },
+        multicapture: Status {
+            status: available(row.allowed.multicapture),
+        },
         network: row.card().brand(),
         network_token: NetworkToken { used: false },
         network_transaction_id: format!("{:015}", row.id.scattered() % 1_000_000_000_000_000),
         overcapture: Overcapture {
-            maximum_amount_capturable: row.amount,
-            status: "unavailable",
+            maximum_amount_capturable: row.maximum(),
+            status: available(row.allowed.overcapture),
         },
         regulated_status: "unregulated",
         three_d_secure: row.authenticated.then_some(ThreeDSecure {

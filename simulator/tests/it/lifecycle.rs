@@ -6,9 +6,58 @@ use serde_json::{Value, json};
 const HOLD: &str = "amount=1000&currency=usd&confirm=true&capture_method=manual&payment_method=pm_card_visa";
 
 #[tokio::test]
+async fn a_hold_in_parts_beyond_it_and_what_is_left_of_it() {
+    let simulator = Simulator::start().await;
+    let wish = |name: &str| format!("{HOLD}&payment_method_options[card][{name}]=if_available");
+    let hold = async |body: String| {
+        let intent = simulator.post("/v1/payment_intents", &body).await.body;
+        format!("/v1/payment_intents/{}", text(&intent["id"]))
+    };
+    let parts = hold(wish("request_multicapture")).await;
+    let take = async |path: &str, form: &str| simulator.post(&format!("{path}/capture"), form).await;
+    let part = take(&parts, "amount_to_capture=300&final_capture=false").await.body;
+    assert_eq!(
+        (&part["status"], &part["amount_received"], &part["amount_capturable"]),
+        (&json!("requires_capture"), &json!(300), &json!(700))
+    );
+    let refund = format!("payment_intent={}&amount=100", text(&part["id"]));
+    assert_eq!(simulator.post("/v1/refunds", &refund).await.status, 200);
+    assert_eq!(
+        take(&parts, "amount_to_capture=701&final_capture=false").await.status,
+        400
+    );
+    let canceled = simulator.post(&format!("{parts}/cancel"), "").await.body;
+    assert_eq!(
+        (
+            &canceled["status"],
+            &canceled["amount_received"],
+            &canceled["amount_capturable"]
+        ),
+        (&json!("succeeded"), &json!(300), &json!(0))
+    );
+
+    let plain = hold(HOLD.to_owned()).await;
+    assert_eq!(
+        take(&plain, "amount_to_capture=300&final_capture=false").await.status,
+        400
+    );
+    assert_eq!(take(&plain, "amount_to_capture=1001").await.status, 400);
+    let over = hold(wish("request_overcapture")).await;
+    assert_eq!(take(&over, "amount_to_capture=1201").await.status, 400);
+    assert_eq!(
+        take(&over, "amount_to_capture=1200").await.body["amount_received"],
+        1200
+    );
+}
+
+#[tokio::test]
 async fn hold_raise_capture_part_and_refund() {
     let simulator = Simulator::start().await;
-    let intent = simulator.post("/v1/payment_intents", HOLD).await.body;
+    let wish = "payment_method_options[card][request_incremental_authorization]=if_available";
+    let intent = simulator
+        .post("/v1/payment_intents", &format!("{HOLD}&{wish}"))
+        .await
+        .body;
     let path = format!("/v1/payment_intents/{}", text(&intent["id"]));
     assert_eq!(
         (&intent["status"], &intent["amount_capturable"]),
@@ -24,6 +73,13 @@ async fn hold_raise_capture_part_and_refund() {
             .await
             .body["amount_capturable"],
         1500
+    );
+    let beyond = simulator
+        .post(&format!("{path}/increment_authorization"), "amount=10001")
+        .await;
+    assert_eq!(
+        (beyond.status, &beyond.body["error"]["decline_code"]),
+        (402, &json!("insufficient_funds"))
     );
     assert_eq!(
         simulator

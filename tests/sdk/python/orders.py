@@ -47,7 +47,6 @@ address = {"name": "Ada", "address": {"city": "London", "country": "GB"}}
 held = V1.payment_intents.confirm(held.id, {"payment_method": "pm_card_visa", "shipping": address, "receipt_email": "ada@example.com"})
 same("a confirmation brings along", (held.status, held.shipping.name, held.receipt_email), ("requires_capture", "Ada", "ada@example.com"))
 refused("more than was authorized", BAD, lambda: V1.payment_intents.capture(held.id, {"amount_to_capture": 2301}), code="amount_too_large", param="amount_to_capture")
-refused("in several parts", BAD, lambda: V1.payment_intents.capture(held.id, {"amount_to_capture": 5, "final_capture": False}), param="final_capture")
 taken = V1.payment_intents.capture(held.id, {"amount_to_capture": 2000, "metadata": {"box": "3"}, "final_capture": True})
 same("under-captured: the rest is released", (taken.amount_received, taken.amount_capturable, taken.metadata["box"]), (2000, 0, "3"))
 refused("a captured payment is refunded, not canceled", BAD, lambda: V1.payment_intents.cancel(held.id), code="payment_intent_unexpected_state")

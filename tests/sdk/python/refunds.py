@@ -49,3 +49,24 @@ bounced = pay(800, "pm_card_refundFail", expand=["latest_charge"])
 bounced_refund = V1.refunds.create({"payment_intent": bounced.id})
 eventually("a refund that comes back", lambda: V1.refunds.retrieve(bounced_refund.id).status == "failed")
 same("its money is the charge's again", V1.charges.retrieve(bounced.latest_charge.id).amount_refunded, 0)
+
+# taken back before it succeeds: the money is the merchant's again
+def canceled():
+    """The first that is in time; the acquirer takes two seconds to pay one out."""
+    paid = pay(700, "pm_card_pendingRefund", expand=["latest_charge"])
+    refund = V1.refunds.create({"payment_intent": paid.id})
+    try:
+        return paid, V1.refunds.cancel(refund.id)
+    except stripe.InvalidRequestError as late:
+        same("too late says so", late.code, "refund_not_cancelable")
+
+
+paid, back = eventually("a pending refund is canceled", canceled)
+same("canceled", (back.status, back.failure_reason), ("canceled", None))
+same("its line is undone", V1.balance_transactions.retrieve(back.failure_balance_transaction).net, 700)
+same("the charge can be refunded again", V1.charges.retrieve(paid.latest_charge.id).amount_refunded, 0)
+same("it stays canceled", V1.refunds.retrieve(back.id).status, "canceled")
+refused("once", stripe.InvalidRequestError, lambda: V1.refunds.cancel(back.id), code="refund_not_cancelable", http_status=400)
+refused("not one that has succeeded", stripe.InvalidRequestError, lambda: V1.refunds.cancel(full.id), code="refund_not_cancelable")
+told = [e.type for e in V1.events.list({"limit": 100}).data if e.data.object.id == back.id]
+check("and it was told", "refund.updated" in told and "refund.failed" not in told, told)

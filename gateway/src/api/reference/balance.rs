@@ -80,7 +80,7 @@ pub(in crate::api) fn balance_transaction() -> Object {
 }
 
 fn source() -> Schema {
-    let objects = ["charge", "refund", "dispute", "payout"].map(object);
+    let objects = ["charge", "refund", "dispute", "payout", "fee_refund"].map(object);
     either(
         [text_like("^[a-z]+_[0-9A-Za-z_]+$", "ch_01h455vb4pex5vsknk084sn02q")]
             .into_iter()

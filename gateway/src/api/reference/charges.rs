@@ -12,8 +12,31 @@ pub(in crate::api) fn index() -> Operation {
     )
 }
 
+pub(in crate::api) fn search() -> Operation {
+    Operation::search(
+        "Search charges",
+        "charge",
+        "payment_method_details.card.last4:'4242' AND amount>1000",
+    )
+}
+
 pub(in crate::api) fn retrieve() -> Operation {
     Operation::new("Retrieve a charge", "charge")
+}
+
+pub(in crate::api) fn resolve() -> Operation {
+    Operation::new("Resolve a mismatch", "charge")
+        .about(
+            "Ends a charge whose acquirer told something else than was asked: `accept` takes its amount as what was paid, `reverse` \
+             undoes there whatever it did. The first key proposes, a second one that says the same carries it out; with \
+             `override_reason` one does. By keys of the platform, with the merchant in `Stripe-Account`; in the audit log.",
+        )
+        .takes(
+            Fields::new()
+                .required("resolution", choice(&["accept", "reverse"]), "What shall become of it.")
+                .required("reason", text(), "Why, for the record.")
+                .field("override_reason", text(), "Why one person must do."),
+        )
 }
 
 pub(in crate::api) fn update() -> Operation {
@@ -44,7 +67,11 @@ pub(in crate::api) fn charge() -> Object {
             .field("amount_captured", minor_units(), "Taken.")
             .field("amount_refunded", minor_units(), "Given back.")
             .field("application", nothing(), "")
-            .field("application_fee", nothing(), "")
+            .field(
+                "application_fee",
+                expandable("fee", "application_fee").or_null(),
+                "What the platform took of it.",
+            )
             .field(
                 "application_fee_amount",
                 amount().or_null(),
@@ -115,11 +142,27 @@ fn billing_details() -> Schema {
 }
 
 fn mismatch() -> Schema {
+    let decision = Fields::new()
+        .field("resolution", choice(&["accept", "reverse"]), "")
+        .field("reason", text(), "")
+        .field("override_reason", text().or_null(), "Why one person had to do.")
+        .field("by", id("key"), "Who proposed it.")
+        .field(
+            "decided_by",
+            id("key").or_null(),
+            "Who agreed; null while it is a proposal.",
+        )
+        .field("created", moment(), "");
     part(
         Fields::new()
             .field("field", choice(&["amount", "currency", "reference"]), "")
             .field("ours", text(), "What was asked.")
-            .field("theirs", text(), "What the acquirer tells."),
+            .field("theirs", text(), "What the acquirer tells.")
+            .field(
+                "decision",
+                part(decision).or_null(),
+                "What people decided, or one of them proposed.",
+            ),
     )
 }
 
@@ -199,7 +242,7 @@ fn method_details() -> Schema {
         .field("address_line1_check", text().or_null(), "")
         .field("address_postal_code_check", text().or_null(), "")
         .field("cvc_check", text().or_null(), "");
-    let status = || part(Fields::new().field("status", text(), ""));
+    let status = || part(Fields::new().field("status", choice(&["available", "unavailable", "disabled"]), ""));
     let overcapture = Fields::new()
         .field("maximum_amount_capturable", minor_units(), "")
         .field("status", text(), "");
@@ -207,6 +250,11 @@ fn method_details() -> Schema {
         .field("amount_authorized", minor_units().or_null(), "")
         .field("authorization_code", text().or_null(), "")
         .field("brand", text().or_null(), "")
+        .field(
+            "capture_before",
+            moment().or_null(),
+            "When the authorization lapses; null once it is captured or released.",
+        )
         .field("checks", part(checks), "")
         .field("country", text().or_null(), "")
         .field("exp_month", integer_from(1, 12), "")

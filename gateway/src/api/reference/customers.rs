@@ -15,6 +15,10 @@ pub(in crate::api) fn index() -> Operation {
     Operation::list("List customers", "customer").takes(filters)
 }
 
+pub(in crate::api) fn search() -> Operation {
+    Operation::search("Search customers", "customer", "email:'ada@example.com'")
+}
+
 pub(in crate::api) fn retrieve() -> Operation {
     Operation::giving(
         "Retrieve a customer",

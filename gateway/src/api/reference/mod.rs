@@ -16,6 +16,7 @@ mod sample;
 pub mod schema;
 
 pub(super) mod accounts;
+pub(super) mod application_fees;
 pub(super) mod audit_events;
 pub(super) mod balance;
 pub(super) mod block_appeals;
@@ -54,6 +55,8 @@ const OBJECTS: &[fn() -> Object] = &[
     charges::charge,
     setup_intents::setup_intent,
     refunds::refund,
+    application_fees::application_fee,
+    application_fees::fee_refund,
     customers::customer,
     customers::deleted_customer,
     payment_methods::payment_method,

@@ -51,6 +51,34 @@ impl Operation {
         Self::giving(summary, super::schema::part(list)).takes(paging())
     }
 
+    /// A search over these objects, newest first, by pages.
+    pub fn search(summary: &'static str, of: &str, example: &str) -> Self {
+        let found = Fields::new()
+            .field("object", super::schema::always("search_result"), "")
+            .field("data", list(object(of)), "At most `limit` objects, newest first.")
+            .field("has_more", super::schema::boolean(), "Whether there is another page.")
+            .field("next_page", text_up_to(255).or_null(), "Its name: give it as `page`.")
+            .field("url", text_up_to(5000), "Where this search is.");
+        let asked = Fields::new()
+            .required(
+                "query",
+                text_up_to(2000).example(example),
+                "In Stripe's search query language.",
+            )
+            .field(
+                "limit",
+                integer_from(1, 100).example(10),
+                "How many at most; 10 when not given.",
+            )
+            .field("page", text_up_to(255), "The `next_page` of the answer before.");
+        Self::giving(summary, super::schema::part(found))
+            .about(
+                "Clauses `field:'value'`, joined by AND or by OR and negated by a leading `-`; `~` finds a part of a text, `>` `>=` \
+                 `<` `<=` compare numbers, `null` is what is not there. Objects are found as soon as they are made.",
+            )
+            .takes(asked)
+    }
+
     /// More about it than fits into its summary.
     #[must_use]
     pub fn about(mut self, about: &'static str) -> Self {

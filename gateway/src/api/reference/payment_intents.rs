@@ -44,6 +44,14 @@ pub(in crate::api) fn index() -> Operation {
     Operation::list("List payments", "payment_intent").takes(filters)
 }
 
+pub(in crate::api) fn search() -> Operation {
+    Operation::search(
+        "Search payments",
+        "payment_intent",
+        "status:'succeeded' AND metadata['order']:'6735'",
+    )
+}
+
 pub(in crate::api) fn retrieve() -> Operation {
     let ignored = Fields::new().ignored(&["client_secret"]);
     Operation::new("Retrieve a payment", "payment_intent").takes(ignored)
@@ -82,28 +90,63 @@ pub(in crate::api) fn confirm() -> Operation {
 
 pub(in crate::api) fn capture() -> Operation {
     Operation::new("Capture a payment", "payment_intent")
-        .about("Takes the money of an authorized payment, once, whole or in part; the rest is released.")
+        .about(
+            "Takes the money of an authorized payment, whole or in part. What is not captured is released, unless \
+             `final_capture` is false: then more captures may follow until `capture_before`, and the payment stays \
+             `requires_capture`.",
+        )
         .takes(
             Fields::new()
                 .field(
                     "amount_to_capture",
-                    amount(),
-                    "At most what was authorized; all of it when not given.",
+                    amount_or_nothing(),
+                    "At most what is authorized, or what `overcapture` of the charge allows; all that is left when not given. \
+                     0 after parts releases the rest.",
                 )
                 .field("metadata", metadata(), "Own keys and values.")
+                .field("application_fee_amount", amount(), "What the platform takes of the payment.")
                 .field(
                     "final_capture",
                     boolean(),
-                    "Only `true`: what is not captured is released.",
+                    "`false` keeps the rest for further captures, where `multicapture` of the charge is available; `true` when \
+                     not given.",
                 )
                 .ignored(&["statement_descriptor", "statement_descriptor_suffix"]),
         )
 }
 
+pub(in crate::api) fn increment_authorization() -> Operation {
+    Operation::new("Raise an authorization", "payment_intent")
+        .about(
+            "Asks the issuer for more before anything is captured, where `incremental_authorization` of the charge is available. \
+             A decline (402) leaves the payment as it was: it can still be captured.",
+        )
+        .takes(
+            Fields::new()
+                .required("amount", amount(), "The new total, in minor units: more than is authorized.")
+                .field(
+                    "application_fee_amount",
+                    amount(),
+                    "What the platform takes of it; at most what was authorized before.",
+                )
+                .field("metadata", metadata(), "Own keys and values.")
+                .field("description", text(), "For your own eyes.")
+                .field(
+                    "statement_descriptor",
+                    text_up_to(22),
+                    "On the buyer's statement: Latin characters, at least one letter, none of < > \\ ' \" *.",
+                ),
+        )
+        .may_decline()
+}
+
 pub(in crate::api) fn cancel() -> Operation {
     let reasons = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
     Operation::new("Cancel a payment", "payment_intent")
-        .about("Ends a payment that has not taken money, and gives an authorization back.")
+        .about(
+            "Ends a payment that has not taken money, and gives an authorization back. Of one that was captured in part the rest \
+             is given back, and the payment has succeeded with what was taken.",
+        )
         .takes(Fields::new().field("cancellation_reason", choice(&reasons), "Why; kept and told."))
 }
 
@@ -121,6 +164,9 @@ pub(in crate::api) fn payment_intent() -> Object {
         .field("installments", nothing(), "")
         .field("mandate_options", nothing(), "")
         .field("network", nothing(), "")
+        .field("request_incremental_authorization", choice(&WISHES), "")
+        .field("request_multicapture", choice(&WISHES), "")
+        .field("request_overcapture", choice(&WISHES), "")
         .field("request_three_d_secure", choice(&["automatic", "any", "challenge"]), "");
     Object::new(
         "payment_intent",
@@ -261,20 +307,39 @@ fn line_item_kept() -> Fields {
 }
 
 /// Options of cards.
-pub(super) fn card_options() -> Fields {
+pub(super) fn card_options(more: Fields) -> Fields {
+    let card = Fields::new()
+        .field(
+            "request_three_d_secure",
+            choice(&["automatic", "any", "challenge"]),
+            "Ask for 3-D Secure even where the issuer would not.",
+        )
+        .and(more);
     Fields::new().field(
         "payment_method_options",
-        group(Fields::new().field(
-            "card",
-            group(Fields::new().field(
-                "request_three_d_secure",
-                choice(&["automatic", "any", "challenge"]),
-                "Ask for 3-D Secure even where the issuer would not.",
-            )),
-            "",
-        )),
+        group(Fields::new().field("card", group(card), "")),
         "Of cards; other options describe what happens anyway.",
     )
+}
+
+/// What is wished of an authorization that is captured later; what was granted is on the charge.
+fn wishes() -> Fields {
+    Fields::new()
+        .field(
+            "request_multicapture",
+            choice(&WISHES),
+            "To capture in several parts, with `final_capture`.",
+        )
+        .field(
+            "request_overcapture",
+            choice(&WISHES),
+            "To capture more than was authorized.",
+        )
+        .field(
+            "request_incremental_authorization",
+            choice(&WISHES),
+            "To raise it before it is captured.",
+        )
 }
 
 /// What is said of one attempt.
@@ -344,7 +409,7 @@ fn described() -> Fields {
             text_up_to(2048).example("https://shop.example/done"),
             "Where the payer comes back to after a challenge.",
         )
-        .and(card_options())
+        .and(card_options(wishes()))
         .field(
             "shipping",
             free_texts(json!({ "name": "Ada", "address": { "city": "London", "country": "GB" } })),
@@ -378,6 +443,7 @@ pub(super) fn signals() -> Fields {
 
 const CAPTURE_METHODS: [&str; 3] = ["automatic", "automatic_async", "manual"];
 const WITHOUT_EFFECT: [&str; 2] = ["use_stripe_sdk", "mandate"];
+const WISHES: [&str; 2] = ["if_available", "never"];
 const STATUSES: [&str; 7] = [
     "requires_payment_method",
     "requires_confirmation",

@@ -19,7 +19,12 @@ pub(in crate::api) fn create() -> Operation {
                 )
                 .field("currency", currency_asked(), "When given, it must be the payment's.")
                 .field("metadata", metadata(), "Own keys and values.")
-                .ignored(&["refund_application_fee", "reverse_transfer", "instructions_email"]),
+                .field(
+                    "refund_application_fee",
+                    boolean(),
+                    "The application fee goes back to the merchant, as much of it as of the charge; by a key of the platform.",
+                )
+                .ignored(&["reverse_transfer", "instructions_email"]),
         )
         .example(serde_json::json!({ "payment_intent": "pi_01h455vb4pex5vsknk084sn02q", "amount": 500 }))
 }
@@ -46,7 +51,7 @@ pub(in crate::api) fn update() -> Operation {
 
 pub(in crate::api) fn cancel() -> Operation {
     Operation::new("Cancel a refund", "refund").about(
-        "Only refunds that wait for the customer can be canceled; card refunds never do, so this is always refused.",
+        "Takes back a refund that is `pending`, where its acquirer can; its money is the merchant's again. Refused for any other.",
     )
 }
 

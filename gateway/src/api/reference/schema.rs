@@ -72,6 +72,11 @@ pub fn integer_from(least: i64, most: i64) -> Schema {
     Schema(json!({ "type": "integer", "format": "int64", "minimum": least, "maximum": most }))
 }
 
+/// An amount that is asked for, and may be nothing; in minor units.
+pub fn amount_or_nothing() -> Schema {
+    integer_from(0, MAX_AMOUNT).example(2000)
+}
+
 /// An amount that is asked for, in minor units.
 pub fn amount() -> Schema {
     integer_from(1, MAX_AMOUNT).example(2000)

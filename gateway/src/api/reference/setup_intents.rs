@@ -151,7 +151,7 @@ fn described() -> Fields {
             text_up_to(2048).example("https://shop.example/done"),
             "Where the payer comes back to after a challenge.",
         )
-        .and(card_options())
+        .and(card_options(Fields::new()))
 }
 
 const WITHOUT_EFFECT: [&str; 4] = ["use_stripe_sdk", "mandate", "single_use", "flow_directions"];

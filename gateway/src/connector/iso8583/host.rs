@@ -6,11 +6,15 @@ use super::codec::Message;
 use super::journal::{Draft, Entry, Journal, JournalError, Kind, State};
 use super::link::{Link, LinkError};
 use super::messages::{asked, told, traced};
+use super::standing::{self, Standing};
 use super::words::{self, Response};
 use super::{FORWARD_EVERY, Settings};
 use crate::clock::Clock;
 use crate::connector::integrity::{self, Asked, Told};
-use crate::connector::{Approval, Authorize, Decline, Failure, Found, FoundRefund, Inquiry, RefundAccepted, Return};
+use crate::connector::{
+    Allowance, Approval, Authorize, Capture, Decline, Failure, Found, FoundRefund, Inquiry, Raise, RefundAccepted,
+    Return,
+};
 use jiff::SignedDuration;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -57,7 +61,7 @@ impl Host {
         let all = due.into_iter().map(|entry| async move {
             let reference = entry.reference.clone();
             let done = match entry.kind {
-                Kind::Authorization => {
+                Kind::Authorization | Kind::Raise => {
                     self.due.notify_one();
                     self.journal.time_out(&reference, self.clock.now()).await.map(drop)
                 }
@@ -79,50 +83,89 @@ impl Host {
             payment: None,
             amount: request.amount,
             currency: &request.currency,
+            last: true,
             due_at: self.clock.now() + self.lease(),
         };
         let (entry, new) = self.journal.begin(draft, self.clock.now()).await.map_err(not_begun)?;
         if !new {
             return self.known(&entry).await;
         }
-        let message = traced(message, &entry);
-        let answer = match self.link.exchange(&message, self.settings.answer).await {
+        self.ask(&entry, &traced(message, &entry)).await?;
+        if request.capture {
+            self.take(&entry).await
+        } else {
+            Ok(approval(&entry, false))
+        }
+    }
+
+    /// Asks for an approval. When it is given, it is on record.
+    async fn ask(&self, entry: &Entry, message: &Message) -> Result<(), Failure> {
+        let answer = match self.link.exchange(message, self.settings.answer).await {
             Ok(answer) => answer,
             Err(LinkError::NotSent(why)) => {
                 self.end(&entry.reference, State::NotSent, None).await?;
                 return Err(Failure::NotSent(why));
             }
-            Err(LinkError::Unknown(why)) => return Err(self.undo(&entry, why).await),
+            Err(LinkError::Unknown(why)) => return Err(self.undo(entry, why).await),
         };
-        if let Err(mismatch) = integrity::compare(asked(&entry), told(&answer)) {
-            self.undo(&entry, "the answer is about something else".to_owned()).await;
+        if let Err(mismatch) = integrity::compare(asked(entry), told(&answer)) {
+            self.undo(entry, "the answer is about something else".to_owned()).await;
             return Err(mismatch);
         }
         match words::response(answer.get(39).unwrap_or_default()) {
-            Response::Approved => {
-                // An approval that is not on record would be reversed by the forwarding: it must not be told.
-                self.end(&entry.reference, State::Approved, Some(&answer)).await?;
-                if request.capture {
-                    self.take(&entry).await
-                } else {
-                    Ok(approval(&entry, false))
-                }
-            }
+            // An approval that is not on record would be reversed by the forwarding: it must not be told.
+            Response::Approved => self.end(&entry.reference, State::Approved, Some(&answer)).await,
             Response::Declined(decline) => {
                 self.end(&entry.reference, State::Declined, Some(&answer)).await?;
-                Err(Failure::Declined(with_ids(decline, &entry)))
+                Err(Failure::Declined(with_ids(decline, entry)))
             }
             Response::Unknown => {
                 let why = format!("the host answered {:?}", answer.get(39));
-                Err(self.undo(&entry, why).await)
+                Err(self.undo(entry, why).await)
             }
+        }
+    }
+
+    /// Asks for more of an approved authorization.
+    pub(super) async fn raise(&self, request: Raise<'_>) -> Result<Approval, Failure> {
+        let standing = self.standing(request.acquirer_id).await?;
+        let draft = Draft {
+            reference: request.reference,
+            kind: Kind::Raise,
+            payment: Some(&standing.authorized.rrn),
+            amount: request.amount.saturating_sub(request.from),
+            currency: request.currency,
+            last: true,
+            due_at: self.clock.now() + self.lease(),
+        };
+        let (entry, new) = self.journal.begin(draft, self.clock.now()).await.map_err(not_begun)?;
+        if new {
+            self.ask(&entry, &self.raise_message(&entry, &standing.authorized))
+                .await?;
+            return Ok(approval(&standing.authorized, false));
+        }
+        let unraised = format!("{}:timeout", entry.reference);
+        match entry.state {
+            State::Approved => Ok(approval(&standing.authorized, false)),
+            State::Declined => match words::response(entry.response_code.as_deref().unwrap_or_default()) {
+                Response::Declined(decline) => Err(Failure::Declined(with_ids(decline, &entry))),
+                _ => Err(Failure::Unknown(
+                    "a raise that was declined without a reason".to_owned(),
+                )),
+            },
+            State::TimedOut if standing.undone(&unraised) => Err(Failure::Declined(refusal(
+                "processing_error",
+                "The bank did not answer in time, and stands by what was authorized before.",
+                &entry,
+            ))),
+            _ => Err(Failure::Unknown("this raise was sent before".to_owned())),
         }
     }
 
     /// The same reference again: what came of it, and nothing sent.
     async fn known(&self, entry: &Entry) -> Result<Approval, Failure> {
         match self.found(entry).await? {
-            Found::Authorized(approval) | Found::Captured { approval, .. } => Ok(approval),
+            Found::Authorized { approval, .. } | Found::Captured { approval, .. } => Ok(approval),
             Found::Declined(decline) => Err(Failure::Declined(decline)),
             other => Err(Failure::Unknown(format!(
                 "this authorization was sent before: {other:?}"
@@ -142,16 +185,19 @@ impl Host {
 
     /// Takes the money of a sale at once. A sale is both approved and taken, or neither.
     async fn take(&self, authorized: &Entry) -> Result<Approval, Failure> {
-        let taken = self
-            .complete(
-                &format!("{}:sale", authorized.reference),
-                &authorized.rrn,
-                authorized.amount,
-            )
-            .await;
+        let reference = format!("{}:sale", authorized.reference);
+        let sale = Capture {
+            reference: &reference,
+            acquirer_id: &authorized.rrn,
+            amount: authorized.amount,
+            currency: &authorized.currency,
+            taken: 0,
+            last: true,
+        };
+        let taken = self.complete(sale).await;
         if let Err(Failure::NotSent(_) | Failure::Declined(_)) = taken {
             let reversed = self
-                .reverse(&format!("{}:unsold", authorized.reference), authorized)
+                .reverse(&format!("{}:unsold", authorized.reference), &authorized.rrn)
                 .await;
             return Err(Failure::Unknown(format!(
                 "approved, but not taken ({taken:?}); reversed: {reversed:?}"
@@ -160,51 +206,66 @@ impl Host {
         taken
     }
 
-    /// Takes the money of an authorization.
-    pub(super) async fn complete(&self, reference: &str, rrn: &str, amount: i64) -> Result<Approval, Failure> {
-        let authorized = self.authorized(rrn).await?;
-        if amount > authorized.amount {
+    /// Takes the money of an authorization, or a part of it.
+    pub(super) async fn complete(&self, request: Capture<'_>) -> Result<Approval, Failure> {
+        let standing = self.standing(request.acquirer_id).await?;
+        let authorized = &standing.authorized;
+        let before = standing.captured_but(request.reference);
+        if before.saturating_add(request.amount) > standing.amount() {
             return Err(Failure::Declined(refusal(
                 "amount_too_large",
                 "More than was authorized.",
-                &authorized,
+                authorized,
             )));
         }
+        if let Some(done) = standing.last_completion(request.reference) {
+            return match done.state {
+                State::Acknowledged if before == request.amount => Ok(approval(authorized, true)),
+                State::Acknowledged => Err(Failure::Declined(refusal(
+                    "charge_already_captured",
+                    "It was captured with another amount.",
+                    authorized,
+                ))),
+                _ => Err(waiting("completion")),
+            };
+        }
         let sent = self
-            .send_advice(reference, Kind::Completion, &authorized, amount)
+            .send_advice(
+                request.reference,
+                Kind::Completion,
+                authorized,
+                request.amount,
+                request.last,
+            )
             .await?;
         match sent.state {
-            State::Acknowledged if sent.amount == amount => Ok(approval(&authorized, true)),
-            State::Acknowledged => Err(Failure::Declined(refusal(
-                "charge_already_captured",
-                "It was captured with another amount.",
-                &authorized,
-            ))),
+            State::Acknowledged if sent.amount == request.amount => Ok(approval(authorized, request.last)),
+            State::Acknowledged => Err(Failure::Unknown(
+                "this completion was sent before, with another amount".to_owned(),
+            )),
             State::Refused => Err(Failure::Declined(refusal(
                 "capture_refused",
                 "The bank refused the capture.",
-                &authorized,
+                authorized,
             ))),
-            _ => Err(Failure::Unknown(
-                "the completion waits for its acknowledgement".to_owned(),
-            )),
+            _ => Err(waiting("completion")),
         }
     }
 
-    pub(super) async fn reverse(&self, reference: &str, authorized: &Entry) -> Result<(), Failure> {
+    /// Releases an authorization, or what is left of it.
+    pub(super) async fn reverse(&self, reference: &str, rrn: &str) -> Result<(), Failure> {
+        let standing = self.standing(rrn).await?;
         let sent = self
-            .send_advice(reference, Kind::Reversal, authorized, authorized.amount)
+            .send_advice(reference, Kind::Reversal, &standing.authorized, standing.amount(), true)
             .await?;
         match sent.state {
             State::Acknowledged => Ok(()),
             State::Refused => Err(Failure::Declined(refusal(
                 "void_refused",
                 "The bank refused the reversal.",
-                authorized,
+                &standing.authorized,
             ))),
-            _ => Err(Failure::Unknown(
-                "the reversal waits for its acknowledgement".to_owned(),
-            )),
+            _ => Err(waiting("reversal")),
         }
     }
 
@@ -216,6 +277,7 @@ impl Host {
         kind: Kind,
         authorized: &Entry,
         amount: i64,
+        last: bool,
     ) -> Result<Entry, Failure> {
         let draft = Draft {
             reference,
@@ -223,6 +285,7 @@ impl Host {
             payment: Some(&authorized.rrn),
             amount,
             currency: &authorized.currency,
+            last,
             due_at: self.clock.now() + self.lease(),
         };
         let (entry, new) = self.journal.begin(draft, self.clock.now()).await.map_err(not_begun)?;
@@ -242,13 +305,12 @@ impl Host {
 
     /// Sends an advice, as a repeat if it was sent before, and records what came of it.
     async fn advise(&self, entry: &Entry) -> Result<Advised, JournalError> {
-        let original = self
-            .journal
-            .of_payment(&entry.payment)
-            .await?
-            .into_iter()
-            .find(|e| e.kind == Kind::Authorization);
-        let message = self.advice(entry, original.as_ref());
+        let all = self.journal.of_payment(&entry.payment).await?;
+        let original = all.iter().find(|e| match entry.kind {
+            Kind::Unraise => e.kind == Kind::Raise && entry.reference.strip_suffix(":timeout") == Some(&e.reference),
+            _ => e.kind == Kind::Authorization,
+        });
+        let message = self.advice(entry, original, standing::captured(&all));
         let why = match self.link.exchange(&message, self.settings.answer).await {
             Ok(answer) => match integrity::compare(asked(entry), told(&answer)) {
                 Ok(()) => return self.acknowledged(entry, &answer).await.map(Advised::Ended),
@@ -272,7 +334,7 @@ impl Host {
         let code = answer.get(39).unwrap_or_default();
         let state = match (entry.kind, code) {
             // Nothing to reverse is reversed, too: the host has never seen the original, and will refuse it from now on.
-            (_, "00") | (Kind::Reversal, "25") => State::Acknowledged,
+            (_, "00") | (Kind::Reversal | Kind::Unraise, "25") => State::Acknowledged,
             _ => State::Refused,
         };
         if state == State::Refused {
@@ -293,9 +355,15 @@ impl Host {
     }
 
     pub(super) async fn refund(&self, request: Return<'_>) -> Result<RefundAccepted, Failure> {
-        let authorized = self.authorized(request.acquirer_id).await?;
+        let standing = self.standing(request.acquirer_id).await?;
         let sent = self
-            .send_advice(request.reference, Kind::Refund, &authorized, request.amount)
+            .send_advice(
+                request.reference,
+                Kind::Refund,
+                &standing.authorized,
+                request.amount,
+                true,
+            )
             .await?;
         match sent.state {
             State::Acknowledged => Ok(RefundAccepted {
@@ -307,61 +375,36 @@ impl Host {
                 "The bank refused the refund.",
                 &sent,
             ))),
-            _ => Err(Failure::Unknown("the refund waits for its acknowledgement".to_owned())),
+            _ => Err(waiting("refund")),
         }
     }
 
     pub(super) async fn inquire(&self, request: Inquiry<'_>) -> Result<Found, Failure> {
         let entry = self.journal.by_reference(request.reference).await.map_err(not_read)?;
-        match entry {
-            Some(entry) => {
-                let told = Told {
-                    amount: Some(entry.amount),
-                    currency: Some(&entry.currency),
-                    reference: None,
-                };
-                let ours = Asked {
-                    reference: request.reference,
-                    amount: request.amount,
-                    currency: request.currency,
-                };
-                integrity::compare(ours, told)?;
-                self.found(&entry).await
-            }
-            None => Ok(Found::Nothing),
-        }
+        let Some(entry) = entry else { return Ok(Found::Nothing) };
+        let all = self.journal.of_payment(&entry.rrn).await.map_err(not_read)?;
+        let standing = Standing { authorized: entry, all };
+        let told = Told {
+            amount: Some(standing.amount()),
+            currency: Some(&standing.authorized.currency),
+            reference: None,
+        };
+        let ours = Asked {
+            reference: request.reference,
+            amount: request
+                .raised
+                .filter(|raised| *raised == standing.amount())
+                .unwrap_or(request.amount),
+            currency: request.currency,
+        };
+        integrity::compare(ours, told)?;
+        standing.found()
     }
 
     async fn found(&self, authorization: &Entry) -> Result<Found, Failure> {
         let all = self.journal.of_payment(&authorization.rrn).await.map_err(not_read)?;
-        let last = |kind| {
-            all.iter()
-                .rev()
-                .find(|entry| entry.kind == kind && entry.state != State::NotSent)
-        };
-        Ok(
-            match (authorization.state, last(Kind::Reversal), last(Kind::Completion)) {
-                (State::NotSent, ..) => Found::Nothing,
-                (State::Declined, ..) => {
-                    let code = authorization.response_code.as_deref().unwrap_or_default();
-                    match words::response(code) {
-                        Response::Declined(decline) => Found::Declined(with_ids(decline, authorization)),
-                        _ => return Err(Failure::Unknown(format!("a decline with the code {code}"))),
-                    }
-                }
-                (_, Some(reversal), _) if reversal.state == State::Acknowledged => Found::Voided {
-                    acquirer_id: authorization.rrn.clone(),
-                },
-                (_, Some(reversal), _) if reversal.state == State::Sent => Found::Processing,
-                (State::Approved, _, Some(completion)) if completion.state == State::Acknowledged => Found::Captured {
-                    approval: approval(authorization, true),
-                    amount: completion.amount,
-                },
-                (State::Approved, _, Some(completion)) if completion.state == State::Sent => Found::Processing,
-                (State::Approved, ..) => Found::Authorized(approval(authorization, false)),
-                _ => Found::Processing,
-            },
-        )
+        let authorized = authorization.clone();
+        Standing { authorized, all }.found()
     }
 
     pub(super) async fn inquire_refund(&self, request: Return<'_>) -> Result<FoundRefund, Failure> {
@@ -380,13 +423,15 @@ impl Host {
         })
     }
 
-    /// The approved authorization behind an RRN.
-    pub(super) async fn authorized(&self, rrn: &str) -> Result<Entry, Failure> {
+    /// The approved authorization behind an RRN, with all that was said about it.
+    async fn standing(&self, rrn: &str) -> Result<Standing, Failure> {
         let all = self.journal.of_payment(rrn).await.map_err(not_begun)?;
-        let found = all.into_iter().find(|entry| entry.kind == Kind::Authorization);
-        found
+        let found = all.iter().find(|entry| entry.kind == Kind::Authorization);
+        let authorized = found
             .filter(|entry| entry.state == State::Approved)
-            .ok_or_else(|| Failure::NotSent("there is no approved authorization under this id".to_owned()))
+            .cloned()
+            .ok_or_else(|| Failure::NotSent("there is no approved authorization under this id".to_owned()))?;
+        Ok(Standing { authorized, all })
     }
 
     async fn end(&self, reference: &str, state: State, answer: Option<&Message>) -> Result<(), Failure> {
@@ -419,17 +464,26 @@ enum Advised {
     Unknown(String),
 }
 
-fn approval(entry: &Entry, captured: bool) -> Approval {
+pub(super) fn approval(entry: &Entry, captured: bool) -> Approval {
     Approval {
         acquirer_id: entry.rrn.clone(),
         acquirer_reference: Some(entry.rrn.clone()),
         captured,
         three_d_secure: None,
         network_transaction_id: None,
+        allowance: Allowance {
+            multicapture: true,
+            incremental: true,
+            ..Allowance::default()
+        },
     }
 }
 
-fn with_ids(decline: Decline, entry: &Entry) -> Decline {
+fn waiting(what: &str) -> Failure {
+    Failure::Unknown(format!("the {what} waits for its acknowledgement"))
+}
+
+pub(super) fn with_ids(decline: Decline, entry: &Entry) -> Decline {
     Decline {
         acquirer_id: Some(entry.rrn.clone()),
         acquirer_reference: Some(entry.rrn.clone()),

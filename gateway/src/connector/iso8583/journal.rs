@@ -13,10 +13,14 @@ use tokio_postgres::types::Type;
 pub(super) enum Kind {
     /// 0100: asks for an approval
     Authorization,
-    /// 0220: takes the money of one
+    /// 0100 about an approved one: asks for more
+    Raise,
+    /// 0220: takes the money of one, or a part
     Completion,
     /// 0420: releases one, or undoes what is not known
     Reversal,
+    /// 0420: undoes a raise of which it is not known whether it was approved
+    Unraise,
     /// 0220 with processing code 20: gives money back
     Refund,
 }
@@ -53,6 +57,8 @@ pub(super) struct Entry {
     pub response_code: Option<String>,
     /// how often it was repeated
     pub attempts: i16,
+    /// of a completion: no other comes after it
+    pub last: bool,
 }
 
 /// A message that is about to be.
@@ -64,6 +70,8 @@ pub(super) struct Draft<'a> {
     pub payment: Option<&'a str>,
     pub amount: i64,
     pub currency: &'a str,
+    /// of a completion: no other comes after it
+    pub last: bool,
     /// when somebody else takes care of it, should this process die
     pub due_at: Timestamp,
 }
@@ -92,8 +100,8 @@ type Result<T> = std::result::Result<T, JournalError>;
 pub(super) struct Journal(pub Pool);
 
 impl Journal {
-    /// Makes the message durable; or gives the one that is there already under this reference or, for a completion or a
-    /// reversal, for this payment. `true`: it is to be sent now. One that was not sent is taken up again.
+    /// Makes the message durable; or gives the one that is there already under this reference or, for a reversal, for
+    /// this payment. `true`: it is to be sent now. One that was not sent is taken up again.
     pub(super) async fn begin(&self, draft: Draft<'_>, now: Timestamp) -> Result<(Entry, bool)> {
         let client = self.0.get().await?;
         let inserted = client
@@ -103,9 +111,9 @@ impl Journal {
                           r AS (SELECT to_char(at, 'Y') || to_char(at, 'DDD') || lpad((n % 100000000)::text, 8, '0') AS rrn,
                                        lpad((n % 1000000)::text, 6, '0') AS stan, to_char(at, 'MMDDHH24MISS') AS transmitted FROM t)
                      INSERT INTO gateway.iso8583_message
-                         (reference, kind, payment, rrn, stan, transmitted, amount, currency, state, attempts, due_at, sent_at)
+                         (reference, kind, payment, rrn, stan, transmitted, amount, currency, state, attempts, due_at, sent_at, last)
                      SELECT $1, $2, coalesce($3, rrn), CASE WHEN $2 IN ('authorization','refund') THEN rrn ELSE $3 END, stan,
-                            transmitted, $4, $5, 'sent', 0, $7, $6 FROM r
+                            transmitted, $4, $5, 'sent', 0, $7, $6, $8 FROM r
                      ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
                 ),
                 &[
@@ -116,6 +124,7 @@ impl Journal {
                     (&draft.currency, Type::TEXT),
                     (&now, Type::TIMESTAMPTZ),
                     (&draft.due_at, Type::TIMESTAMPTZ),
+                    (&draft.last, Type::BOOL),
                 ],
             )
             .await?;
@@ -127,7 +136,7 @@ impl Journal {
             .query_typed(
                 &format!(
                     "UPDATE gateway.iso8583_message SET state = 'sent', due_at = $4
-                     WHERE state = 'not_sent' AND (reference = $1 OR (kind = $2 AND payment = $3 AND kind IN ('completion','reversal')))
+                     WHERE state = 'not_sent' AND (reference = $1 OR (kind = $2 AND payment = $3 AND kind = 'reversal'))
                      RETURNING {COLUMNS}"
                 ),
                 &[
@@ -145,7 +154,7 @@ impl Journal {
             .query_typed(
                 &format!(
                     "SELECT {COLUMNS} FROM gateway.iso8583_message
-                     WHERE reference = $1 OR (kind = $2 AND payment = $3 AND kind IN ('completion','reversal') AND state <> 'refused')
+                     WHERE reference = $1 OR (kind = $2 AND payment = $3 AND kind = 'reversal' AND state <> 'refused')
                      ORDER BY reference = $1 DESC LIMIT 1"
                 ),
                 &[
@@ -188,16 +197,16 @@ impl Journal {
         Ok(ended == 1)
     }
 
-    /// An authorization whose outcome is not known: it ends so, and its reversal is there, due at once, in one commit.
+    /// An authorization, or a raise of one, whose outcome is not known: it ends so, and its reversal is there, due at once, in one commit.
     pub(super) async fn time_out(&self, reference: &str, now: Timestamp) -> Result<()> {
         let client = self.0.get().await?;
         client
             .execute_typed(
                 "WITH gone AS (UPDATE gateway.iso8583_message SET state = 'timed_out', due_at = NULL
-                               WHERE reference = $1 AND kind = 'authorization' AND state = 'sent' RETURNING *)
+                               WHERE reference = $1 AND kind IN ('authorization','raise') AND state = 'sent' RETURNING *)
                  INSERT INTO gateway.iso8583_message
                      (reference, kind, payment, rrn, stan, transmitted, amount, currency, state, attempts, due_at, sent_at)
-                 SELECT reference || ':timeout', 'reversal', payment, payment,
+                 SELECT reference || ':timeout', CASE kind WHEN 'raise' THEN 'unraise' ELSE 'reversal' END, payment, payment,
                         lpad((nextval('gateway.iso8583_trace') % 1000000)::text, 6, '0'),
                         to_char($2::timestamptz AT TIME ZONE 'UTC', 'MMDDHH24MISS'), amount, currency, 'sent', 0, $2, $2
                  FROM gone ON CONFLICT DO NOTHING",
@@ -265,7 +274,7 @@ impl Journal {
 }
 
 const COLUMNS: &str =
-    "reference, kind, payment, rrn, stan, transmitted, amount, currency, state, response_code, attempts";
+    "reference, kind, payment, rrn, stan, transmitted, amount, currency, state, response_code, attempts, last";
 
 fn entry(row: &SqlRow) -> Result<Entry> {
     let (kind, state): (String, String) = (row.try_get(1)?, row.try_get(8)?);
@@ -281,6 +290,7 @@ fn entry(row: &SqlRow) -> Result<Entry> {
         state: State::of(&state)?,
         response_code: row.try_get(9)?,
         attempts: row.try_get(10)?,
+        last: row.try_get(11)?,
     })
 }
 
@@ -300,7 +310,10 @@ macro_rules! words {
         }
     };
 }
-words!(Kind { Authorization = "authorization", Completion = "completion", Reversal = "reversal", Refund = "refund" });
+words!(Kind {
+    Authorization = "authorization", Raise = "raise", Completion = "completion", Reversal = "reversal", Unraise = "unraise",
+    Refund = "refund",
+});
 words!(State {
     Sent = "sent", NotSent = "not_sent", Approved = "approved", Declined = "declined", TimedOut = "timed_out",
     Acknowledged = "acknowledged", Refused = "refused",

@@ -46,36 +46,60 @@ impl Host {
             .with(49, numeric(&request.currency)?))
     }
 
-    /// An advice about an authorization, as it is sent for the first or a further time.
-    pub(super) fn advice(&self, entry: &Entry, original: Option<&Entry>) -> Message {
+    /// The 0100 that asks for more of an approved authorization: it names that one, and no card.
+    pub(super) fn raise_message(&self, entry: &Entry, authorized: &Entry) -> Message {
+        let message = self
+            .merchant(Message::new("0100"))
+            .with(3, PURCHASE)
+            .with(4, amount(entry.amount))
+            .with(18, self.settings.merchant_category.as_str())
+            .with(22, KEYED)
+            .with(25, E_COMMERCE)
+            .with(48, words::private(&[(words::REFERENCE, &entry.reference)]))
+            .with(49, words::numeric(&entry.currency).unwrap_or("999"))
+            .with(90, self.original(authorized));
+        traced(message, entry)
+    }
+
+    /// An advice about an authorization, as it is sent for the first or a further time. `taken`: what was captured of it
+    /// before it is reversed, which stays (DE 95).
+    pub(super) fn advice(&self, entry: &Entry, original: Option<&Entry>, taken: i64) -> Message {
         let again = entry.attempts > 0;
         let (mti, processing) = match (entry.kind, again) {
-            (Kind::Reversal, false) => ("0420", PURCHASE),
-            (Kind::Reversal, true) => ("0421", PURCHASE),
+            (Kind::Reversal | Kind::Unraise, false) => ("0420", PURCHASE),
+            (Kind::Reversal | Kind::Unraise, true) => ("0421", PURCHASE),
             (kind, again) => (
                 if again { "0221" } else { "0220" },
                 if kind == Kind::Refund { REFUND } else { PURCHASE },
             ),
         };
-        let message = self
+        let mut private = vec![(words::REFERENCE, entry.reference.as_str())];
+        if entry.kind == Kind::Completion && !entry.last {
+            private.push((words::MORE_FOLLOWS, "1"));
+        }
+        let mut message = self
             .merchant(Message::new(mti))
             .with(3, processing)
             .with(4, amount(entry.amount))
             .with(25, E_COMMERCE)
-            .with(48, words::private(&[(words::REFERENCE, &entry.reference)]))
+            .with(48, words::private(&private))
             // Only currencies of the table have been accepted.
             .with(49, words::numeric(&entry.currency).unwrap_or("999"));
-        let message = match original {
-            Some(original) => message.with(
-                90,
-                format!(
-                    "0100{}{}{:0>11}{:0>11}",
-                    original.stan, original.transmitted, self.settings.institution_id, 0
-                ),
-            ),
-            None => message,
-        };
+        if let Some(original) = original {
+            message = message.with(90, self.original(original));
+        }
+        if entry.kind == Kind::Reversal && taken > 0 {
+            message = message.with(95, format!("{}{:0<30}", amount(taken), ""));
+        }
         traced(message, entry)
+    }
+
+    /// DE 90: a message of ours by its type, trace, time and sender.
+    fn original(&self, entry: &Entry) -> String {
+        format!(
+            "0100{}{}{:0>11}{:0>11}",
+            entry.stan, entry.transmitted, self.settings.institution_id, 0
+        )
     }
 
     fn merchant(&self, message: Message) -> Message {

@@ -26,6 +26,7 @@ fn sale(reference: &str) -> Authorize {
         challenge: crate::connector::Challenge::default(),
         keep: false,
         earlier_transaction: None,
+        wishes: crate::connector::Wishes::default(),
     }
 }
 

@@ -101,6 +101,8 @@ pub(super) fn private(parts: &[(&str, &str)]) -> String {
 /// Our reference inside DE 48, and the card's code (which answers must not repeat).
 pub(super) const REFERENCE: &str = "01";
 pub(super) const CARD_CODE: &str = "92";
+/// On a completion that is not the last of its authorization.
+pub(super) const MORE_FOLLOWS: &str = "03";
 
 /// The currencies that the bank takes, with ISO 4217's numbers.
 const NUMERIC: &[(&str, &str)] = &[

@@ -54,9 +54,9 @@ pub(super) fn report(payload: &str) -> Result<Report, String> {
             let refund: Refund = object(payload)?;
             Ok(Report::Refund {
                 succeeded: refund.succeeded(),
+                failure_reason: refund.reason(),
                 reference: refund.metadata.counterfoil_reference,
                 acquirer_id: refund.id,
-                failure_reason: refund.failure_reason,
             })
         }
         kind if kind.starts_with("payment_intent.") => {

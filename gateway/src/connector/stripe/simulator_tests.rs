@@ -59,7 +59,11 @@ async fn a_payment_lives_its_life() {
     assert_eq!(held, again, "one reference, one effect");
     assert_eq!(
         stripe.inquire(ask("ch_1", None)).await,
-        Ok(Found::Authorized(held.clone()))
+        Ok(Found::Authorized {
+            approval: held.clone(),
+            amount: 2000,
+            captured: 0
+        })
     );
     let taken = stripe.capture(capture("ch_1", &held.acquirer_id, 1500)).await.unwrap();
     assert!(taken.captured && taken.acquirer_reference.is_some());
@@ -73,6 +77,7 @@ async fn a_payment_lives_its_life() {
         approval,
         Approval {
             network_transaction_id: approval.network_transaction_id.clone(),
+            allowance: approval.allowance,
             ..taken
         }
     );

@@ -5,7 +5,7 @@ mod challenge;
 use super::transport::MAX_ANSWER;
 use super::*;
 use crate::connector::test_requests::{ask, back, capture};
-use crate::connector::{Challenge, DisputeReport};
+use crate::connector::{Allowance, Challenge, DisputeReport, Wishes};
 use crate::webhook::signature;
 use http::Request;
 use http_body_util::BodyExt;
@@ -129,6 +129,7 @@ pub(super) fn authorization() -> Authorize {
         },
         keep: false,
         earlier_transaction: None,
+        wishes: Wishes::default(),
     }
 }
 
@@ -162,6 +163,7 @@ async fn an_authorization_says_all_that_the_acquirer_needs() {
             captured: true,
             three_d_secure: None,
             network_transaction_id: None,
+            allowance: Allowance::default(),
         }
     );
     let seen = &acquirer.seen()[0];
@@ -424,6 +426,7 @@ async fn inquiries_by_id() {
         captured,
         three_d_secure: None,
         network_transaction_id: None,
+        allowance: Allowance::default(),
     };
     for (body, expected) in [
         (
@@ -435,7 +438,11 @@ async fn inquiries_by_id() {
         ),
         (
             intent("requires_capture", r#","metadata":null"#),
-            Found::Authorized(approval(false)),
+            Found::Authorized {
+                approval: approval(false),
+                amount: 2000,
+                captured: 0,
+            },
         ),
         (
             intent("canceled", ""),

@@ -3,7 +3,10 @@
 //! Unknown fields are skipped without being built. Nothing here is echoed to a log unless it passed [`word`].
 
 use super::super::integrity::{self, Asked, Told};
-use super::super::{AcquirerDispute, Action, Approval, Decline, Failure, NextAction, ThreeDSecure};
+use super::super::{
+    AcquirerDispute, Action, Allowance, Approval, CANCELED, Capture, Decline, Failure, Mismatch, NextAction,
+    ThreeDSecure,
+};
 use super::UNITS;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -30,7 +33,7 @@ enum LatestCharge {
     Id(String),
     Charge {
         id: String,
-        payment_method_details: Option<MethodDetails>,
+        payment_method_details: Option<Box<MethodDetails>>,
     },
 }
 
@@ -43,6 +46,16 @@ struct MethodDetails {
 struct CardDetails {
     three_d_secure: Option<ThreeDSecure>,
     network_transaction_id: Option<String>,
+    capture_before: Option<i64>,
+    multicapture: Option<Availability>,
+    overcapture: Option<Availability>,
+    incremental_authorization: Option<Availability>,
+}
+
+#[derive(Deserialize)]
+struct Availability {
+    status: Option<String>,
+    maximum_amount_capturable: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -144,8 +157,10 @@ impl Intent {
             }) => details.card.unwrap_or_default(),
             _ => CardDetails::default(),
         };
+        let allowance = card.allowance(self.currency.as_deref().unwrap_or_default());
         Approval {
             acquirer_reference,
+            allowance,
             three_d_secure: card.three_d_secure,
             network_transaction_id: card.network_transaction_id,
             acquirer_id: self.id,
@@ -204,7 +219,52 @@ impl Intent {
             amount: Some(UNITS.inward(self.amount, asked.currency)?),
             currency: self.currency.as_deref(),
         };
+        integrity::compare(asked, told).map_err(|failure| match failure {
+            Failure::Mismatch(mismatch) => Failure::Mismatch(Mismatch {
+                // One with another reference is somebody else's payment: never to be touched.
+                acquirer_id: (mismatch.field != "reference").then(|| self.id.clone()),
+                captured: self.status == "succeeded",
+                ..mismatch
+            }),
+            other => other,
+        })
+    }
+}
+
+impl Intent {
+    /// Whether this capture took what was asked, on top of what was taken before.
+    pub(super) fn took(&self, asked: Capture<'_>) -> Result<(), Failure> {
+        let taken = self.amount_received.map(|taken| UNITS.inward(taken, asked.currency));
+        let told = Told {
+            amount: taken.transpose()?,
+            currency: self.currency.as_deref(),
+            reference: None,
+        };
+        let asked = Asked {
+            reference: asked.reference,
+            amount: asked.taken.saturating_add(asked.amount),
+            currency: asked.currency,
+        };
         integrity::compare(asked, told)
+    }
+}
+
+impl CardDetails {
+    /// What it lets be done with the authorization. A maximum that cannot be read is none.
+    fn allowance(&self, currency: &str) -> Allowance {
+        let available =
+            |what: &Option<Availability>| what.as_ref().and_then(|it| it.status.as_deref()) == Some("available");
+        let maximum = self.overcapture.as_ref().filter(|_| available(&self.overcapture));
+        Allowance {
+            multicapture: available(&self.multicapture),
+            incremental: available(&self.incremental_authorization),
+            amount_maximum: maximum
+                .and_then(|it| it.maximum_amount_capturable)
+                .and_then(|maximum| UNITS.inward(maximum, currency).ok()),
+            capture_before: self
+                .capture_before
+                .and_then(|second| jiff::Timestamp::from_second(second).ok()),
+        }
     }
 }
 
@@ -218,6 +278,14 @@ impl Refund {
             currency: self.currency.as_deref(),
         };
         integrity::compare(asked, told)
+    }
+
+    /// Why it did not succeed.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self.status.as_deref() {
+            Some("canceled") => Some(CANCELED.to_owned()),
+            _ => self.failure_reason.clone(),
+        }
     }
 
     /// None while it is on its way.

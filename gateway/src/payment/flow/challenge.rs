@@ -87,6 +87,7 @@ pub async fn ask(call: &Call, payment: Payment) -> Result<Payment, ApiError> {
         reference: &charge.id,
         acquirer_id: charge.acquirer_id.as_deref(),
         amount: charge.amount,
+        raised: None,
         currency: &charge.currency,
     }))
     .await;
@@ -108,7 +109,7 @@ pub(in crate::payment) async fn told(
     found: Result<Found, Failure>,
 ) -> Result<(), ApiError> {
     let outcome = match found {
-        Ok(Found::Authorized(approval) | Found::Captured { approval, .. }) => Ok(approval),
+        Ok(Found::Authorized { approval, .. } | Found::Captured { approval, .. }) => Ok(approval),
         Ok(Found::Declined(decline)) => Err(Failure::Declined(decline)),
         Ok(Found::Voided { acquirer_id }) => Err(Failure::Declined(Decline {
             acquirer_id: Some(acquirer_id),

@@ -7,11 +7,10 @@ use super::{RETRIES, answer, answer_with, books, challenge, load, load_charge};
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{Approval, Decline, Failure, Found, Mismatch, Return};
-use crate::payment::accounting::Books;
+use crate::connector::{Allowance, Approval, Decline, Failure, Found, Mismatch, Return};
 use crate::payment::rows::*;
 use crate::payment::state::{self, Fact};
-use crate::payment::{instrument, store, sweep};
+use crate::payment::{application_fee, instrument, store, sweep};
 use crate::risk::{self, rows::History};
 use crate::{id, receipt, wire};
 use jiff::{SignedDuration, Timestamp};
@@ -120,23 +119,27 @@ async fn approved(
         closed_reason: None,
         created_at: call.app.clock.now(),
     });
+    if !approval.captured {
+        charge.allowance = granted(payment, approval.allowance);
+    }
     let fact = Fact::Approved {
         captured: approval.captured,
         review_id: review.as_ref().map(|r| r.id.clone()),
+        amount_maximum: charge.allowance.amount_maximum,
     };
     let mut next = state::apply(payment, &fact)?;
-    let connector = charge.connector.clone();
-    let books = books(call, payment, &connector)?;
     let mut unit = Unit::new(call.book_id());
-    let mut transaction = None;
+    let (mut transaction, mut made) = (None, Vec::new());
     if approval.captured {
         let amount = charge.amount;
-        let (row, journals) = capture_entries(call, &books, payment, &mut charge, amount)?;
-        unit = unit.journals(journals).insert(&row);
+        let row;
+        (unit, row, made) = capture_entries(call, unit, payment, &mut charge, amount, true).await?;
         transaction = Some(row);
     } else {
         let expires_at = lapses_at(&charge);
         charge.check_at = Some(expires_at);
+        let connector = charge.connector.clone();
+        let books = books(call, payment, &connector)?;
         let journal = books.authorized(&charge, expires_at).map_err(Refused::Ledger)?;
         charge.hold_id = Some(journal.id());
         unit = unit.journals([journal]);
@@ -171,9 +174,7 @@ async fn approved(
     };
     unit = unit.insert(&call.event(r#type, &intent));
     let mut known = vec![attempt];
-    if let Some(row) = &transaction {
-        known.push(wire::balance_transaction(row, call.at));
-    }
+    known.extend(made);
     if let Some(review) = &review {
         let object = wire::review(review, Some(&charge));
         unit = unit.insert(review).insert(&call.event("review.opened", &object));
@@ -195,7 +196,12 @@ async fn mismatched(
     let mut charge = charge.clone();
     let first = charge.mismatch.is_none();
     charge.status = ChargeStatus::Mismatched;
-    charge.mismatch = Some(mismatch.clone());
+    charge.acquirer_id = charge.acquirer_id.take().or_else(|| mismatch.acquirer_id.clone());
+    let decision = charge.mismatch.take().and_then(|known| known.decision);
+    charge.mismatch = Some(Mismatch {
+        decision,
+        ..mismatch.clone()
+    });
     ask_again(call, &mut charge);
     let mut unit = Unit::new(call.book_id()).update(&mut next).update(&mut charge);
     let (intent, attempt) = (wire::payment_intent(&next), wire::charge(&charge, &next));
@@ -279,9 +285,24 @@ pub(super) fn settled(charge: &mut Charge) {
     charge.request_key = None;
 }
 
-/// When the authorization of a charge lapses: the networks count from when it was asked for.
-pub(super) fn lapses_at(charge: &Charge) -> Timestamp {
-    charge.created_at + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS)
+/// What was wished and granted.
+pub(super) fn granted(payment: &Payment, allowance: Allowance) -> Allowance {
+    let wishes = payment.details.wishes;
+    let maximum = allowance.amount_maximum.filter(|maximum| *maximum > payment.amount);
+    Allowance {
+        multicapture: wishes.multicapture && allowance.multicapture,
+        incremental: wishes.incremental && allowance.incremental,
+        amount_maximum: maximum.filter(|_| wishes.overcapture),
+        ..allowance
+    }
+}
+
+/// When the authorization of a charge lapses: as its acquirer says, or the networks' days from when it was asked for.
+pub fn lapses_at(charge: &Charge) -> Timestamp {
+    charge
+        .allowance
+        .capture_before
+        .unwrap_or(charge.created_at + SignedDuration::from_hours(24 * AUTHORIZATION_DAYS))
 }
 
 /// The authorization stands as before; the sweep comes when it lapses, or soon when it has.
@@ -299,23 +320,32 @@ pub(super) fn ask_again(call: &Call, charge: &mut Charge) {
     charge.swept = charge.swept.saturating_add(1);
 }
 
-/// The journals of a capture and the merchant's line about it; the charge is marked as captured.
-pub(super) fn capture_entries(
+/// Adds a capture to the unit: its journals, and the merchant's line about it, which is given with all that was made, rendered. The charge says what was
+/// taken, and after the last that it is captured. The fee of parts is what the fee of the whole is: its fixed part is taken once.
+pub(super) async fn capture_entries(
     call: &Call,
-    books: &Books<'_>,
+    unit: Unit,
     payment: &Payment,
     charge: &mut Charge,
     amount: i64,
-) -> Result<(BalanceTransaction, Vec<ledger::journal::Journal>), ApiError> {
+    last: bool,
+) -> Result<(Unit, BalanceTransaction, Vec<Value>), ApiError> {
+    let connector = charge.connector.clone();
+    let books = books(call, payment, &connector)?;
     // What was in force when the payment was made; of payments from before that was kept, what was when it was attempted.
-    let fee = match &payment.details.disclosure {
-        Some(told) => told.rate.fee(amount),
-        None => call.merchant.rate(&charge.currency, charge.created_at).1.fee(amount),
+    let total = charge.amount_captured.saturating_add(amount);
+    let whole = match &payment.details.disclosure {
+        Some(told) => told.rate.fee(total),
+        None => call.merchant.rate(&charge.currency, charge.created_at).1.fee(total),
     };
-    let journals = books.captured(charge, amount, fee).map_err(Refused::Ledger)?;
-    charge.captured = true;
-    charge.amount_captured = amount;
-    charge.fee = fee;
+    let fee = whole.saturating_sub(charge.fee).clamp(0, amount);
+    let journals = books.captured(charge, amount, fee, last).map_err(Refused::Ledger)?;
+    let journal_id = journals[0].id();
+    let unit = unit.journals(journals);
+    let (unit, platforms) = application_fee::collect(call, unit, &books, payment, charge, amount - fee).await?;
+    charge.captured = last;
+    charge.amount_captured = total;
+    charge.fee = charge.fee.saturating_add(fee);
     charge.receipt_url = charge
         .receipt_url
         .take()
@@ -326,18 +356,21 @@ pub(super) fn capture_entries(
         id: id::new(id::prefix::BALANCE_TRANSACTION),
         r#type: "charge".into(),
         amount,
-        fee,
-        net: amount - fee,
+        fee: fee + platforms.amount,
+        application_fee: platforms.amount,
+        net: amount - fee - platforms.amount,
         currency: charge.currency.clone(),
         source_id: charge.id.clone(),
         payment_id: Some(charge.payment_id.clone()),
-        journal_id: journals[0].id(),
+        journal_id,
         description: None,
         available_on: now + call.merchant.settlement_delay(call.app.settlement_delay),
         created_at: now,
     };
     charge.balance_transaction_id = Some(row.id.clone());
-    Ok((row, journals))
+    let mut made = vec![wire::balance_transaction(&row, call.at)];
+    made.extend(platforms.object);
+    Ok((unit.insert(&row), row, made))
 }
 
 /// The request that waits for this charge's outcome, if its answer has not been stored yet.
@@ -370,7 +403,7 @@ pub(in crate::payment) async fn watch_late(
     let connector = call.app.connector(&charge.connector)?;
     let reference = format!("{}:late", charge.id);
     let reversed = match &found {
-        Ok(Found::Authorized(approval)) => connector.void(&reference, &approval.acquirer_id).await,
+        Ok(Found::Authorized { approval, .. }) => connector.void(&reference, &approval.acquirer_id).await,
         Ok(Found::Captured { approval, amount }) => connector
             .refund(Return {
                 reference: &reference,
@@ -384,7 +417,7 @@ pub(in crate::payment) async fn watch_late(
         Ok(_) => Ok(()),
         Err(failure) => Err(failure.clone()),
     };
-    if matches!(found, Ok(Found::Authorized(_) | Found::Captured { .. })) {
+    if matches!(found, Ok(Found::Authorized { .. } | Found::Captured { .. })) {
         tracing::error!(
             charge = charge.id,
             ok = reversed.is_ok(),
@@ -401,7 +434,7 @@ pub(in crate::payment) async fn watch_late(
     }
 }
 
-async fn load_method(call: &Call, method_id: &str) -> Result<PaymentMethod, ApiError> {
+pub(super) async fn load_method(call: &Call, method_id: &str) -> Result<PaymentMethod, ApiError> {
     let client = call.app.reads.get().await?;
     store::get(&**client, call.book_id(), method_id)
         .await?

@@ -27,6 +27,7 @@ fn payment() -> Payment {
         review_id: None,
         line_items: None,
         application_fee_amount: None,
+        amount_maximum: None,
         created_at: jiff::Timestamp::UNIX_EPOCH,
         canceled_at: None,
         details: PaymentDetails::default(),
@@ -50,7 +51,17 @@ fn approved(captured: bool) -> Fact {
     Fact::Approved {
         captured,
         review_id: None,
+        amount_maximum: None,
     }
+}
+
+/// The last, or only, capture.
+fn capture(amount: i64) -> Fact {
+    Fact::CaptureStarted { amount, last: true }
+}
+
+fn part(amount: i64) -> Fact {
+    Fact::CaptureStarted { amount, last: false }
 }
 
 fn at() -> jiff::Timestamp {
@@ -65,7 +76,7 @@ fn facts() -> Vec<Fact> {
         approved(false),
         Fact::Declined { error: json!({}) },
         Fact::OutcomeUnknown,
-        Fact::CaptureStarted { amount: 400 },
+        capture(400),
         Fact::Captured { amount: 400 },
         Fact::CaptureRefused,
         Fact::VoidStarted { reason: None },
@@ -81,6 +92,15 @@ fn facts() -> Vec<Fact> {
             ..Amendment::default()
         }),
         Fact::ActionRequired { next_action: json!({}) },
+        part(300),                           // 18
+        Fact::Captured { amount: 300 },      // 19
+        Fact::RaiseStarted { amount: 1500 }, // 20
+        Fact::Raised {
+            amount: 1500,
+            amount_maximum: None,
+        },
+        Fact::RaiseRefused, // 22
+        Fact::AcquirersAmount { amount: 999 },
     ]
 }
 
@@ -111,12 +131,31 @@ fn each_state_accepts_its_facts_and_no_other() {
             ]),
             &[9, 10],
         ),
-        ("processing", after(&[started()]), &[1, 2, 3, 4, 17]),
-        ("requires_capture", after(&[started(), approved(false)]), &[5, 8]),
+        ("processing", after(&[started()]), &[1, 2, 3, 4, 17, 23]),
+        (
+            "requires_capture",
+            after(&[started(), approved(false)]),
+            &[5, 8, 18, 20],
+        ),
         (
             "capturing",
-            after(&[started(), approved(false), Fact::CaptureStarted { amount: 400 }]),
-            &[6, 7],
+            after(&[started(), approved(false), capture(400)]),
+            &[6, 7, 19],
+        ),
+        (
+            "capturing a part",
+            after(&[started(), approved(false), part(300)]),
+            &[6, 7, 19],
+        ),
+        (
+            "captured in part: refunded, disputed, captured and released, not raised",
+            after(&[started(), approved(false), part(300), Fact::Captured { amount: 300 }]),
+            &[5, 8, 12, 14, 18],
+        ),
+        (
+            "being raised",
+            after(&[started(), approved(false), Fact::RaiseStarted { amount: 1500 }]),
+            &[21, 22],
         ),
         (
             "voiding",
@@ -150,12 +189,7 @@ fn each_state_accepts_its_facts_and_no_other() {
 
 #[test]
 fn a_partial_capture_takes_its_part_and_leaves_nothing_capturable() {
-    let p = after(&[
-        started(),
-        approved(false),
-        Fact::CaptureStarted { amount: 400 },
-        Fact::Captured { amount: 400 },
-    ]);
+    let p = after(&[started(), approved(false), capture(400), Fact::Captured { amount: 400 }]);
     assert_eq!(
         (p.status, p.amount_received, p.amount_capturable, p.operation),
         (Status::Succeeded, 400, 0, None)
@@ -163,6 +197,65 @@ fn a_partial_capture_takes_its_part_and_leaves_nothing_capturable() {
     assert_eq!(
         apply(&p, &Fact::RefundStarted { amount: 401 }),
         Err(Rejection::TooMuch { available: 400 })
+    );
+}
+
+#[test]
+fn parts_add_up_and_what_is_left_is_released_or_taken() {
+    let parted = after(&[started(), approved(false), part(300), Fact::Captured { amount: 300 }]);
+    assert_eq!(
+        (parted.status, parted.amount_received, parted.amount_capturable),
+        (Status::RequiresCapture, 300, 700)
+    );
+    assert_eq!(
+        apply(&parted, &part(700)),
+        Err(Rejection::TooMuch { available: 699 }),
+        "what leaves nothing is the last"
+    );
+    let then = |facts: &[Fact]| {
+        facts
+            .iter()
+            .fold(parted.clone(), |p, fact| apply(&p, fact).expect("allowed"))
+    };
+    let whole = then(&[capture(700), Fact::Captured { amount: 700 }]);
+    assert_eq!((whole.status, whole.amount_received), (Status::Succeeded, 1000));
+    let released = then(&[Fact::VoidStarted { reason: None }, Fact::Voided { at: at() }]);
+    assert_eq!(
+        (released.status, released.amount_received, released.amount_capturable),
+        (Status::Succeeded, 300, 0)
+    );
+    assert_eq!(
+        (released.canceled_at, released.details.cancellation_reason),
+        (None, None)
+    );
+}
+
+#[test]
+fn raises_are_of_the_whole_and_maxima_of_all_that_is_taken() {
+    let held = after(&[started(), approved(false)]);
+    assert_eq!(
+        apply(&held, &Fact::RaiseStarted { amount: 1000 }),
+        Err(Rejection::NotMore { authorized: 1000 })
+    );
+    let raised = after(&[
+        started(),
+        approved(false),
+        Fact::RaiseStarted { amount: 1500 },
+        Fact::Raised {
+            amount: 1500,
+            amount_maximum: Some(1800),
+        },
+    ]);
+    assert_eq!((raised.amount, raised.amount_capturable), (1500, 1500));
+    assert!(apply(&raised, &capture(1800)).is_ok());
+    assert_eq!(
+        apply(&raised, &capture(1801)),
+        Err(Rejection::TooMuch { available: 1800 })
+    );
+    assert_eq!(
+        apply(&raised, &part(1500)),
+        Err(Rejection::TooMuch { available: 1499 }),
+        "a part is never beyond what was authorized"
     );
 }
 
@@ -178,7 +271,7 @@ fn refusals_say_why() {
         apply(&disputed, &Fact::RefundStarted { amount: 1 }),
         Err(Rejection::Disputed)
     );
-    let busy = after(&[started(), approved(false), Fact::CaptureStarted { amount: 1 }]);
+    let busy = after(&[started(), approved(false), capture(1)]);
     assert_eq!(
         apply(&busy, &Fact::VoidStarted { reason: None }),
         Err(Rejection::InProgress {
@@ -186,12 +279,9 @@ fn refusals_say_why() {
         })
     );
     let held = after(&[started(), approved(false)]);
+    assert_eq!(apply(&held, &capture(0)), Err(Rejection::NotPositive));
     assert_eq!(
-        apply(&held, &Fact::CaptureStarted { amount: 0 }),
-        Err(Rejection::NotPositive)
-    );
-    assert_eq!(
-        apply(&held, &Fact::CaptureStarted { amount: 1001 }),
+        apply(&held, &capture(1001)),
         Err(Rejection::TooMuch { available: 1000 })
     );
 }
@@ -217,7 +307,13 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         Just(Fact::Declined { error: json!({}) }),
         Just(Fact::OutcomeUnknown),
         Just(Fact::ActionRequired { next_action: json!({}) }),
-        amount.clone().prop_map(|amount| Fact::CaptureStarted { amount }),
+        (amount.clone(), any::<bool>()).prop_map(|(amount, last)| Fact::CaptureStarted { amount, last }),
+        amount.clone().prop_map(|amount| Fact::RaiseStarted { amount }),
+        (1i64..1200, any::<bool>()).prop_map(|(amount, over)| Fact::Raised {
+            amount,
+            amount_maximum: over.then_some(amount + 100),
+        }),
+        Just(Fact::RaiseRefused),
         amount.clone().prop_map(|amount| Fact::Captured { amount }),
         Just(Fact::CaptureRefused),
         Just(Fact::VoidStarted { reason: None }),
@@ -239,8 +335,9 @@ proptest! {
         for fact in &facts {
             let Ok(next) = apply(&p, fact) else { continue };
             prop_assert!((0..=next.amount).contains(&next.amount_capturable));
-            prop_assert!((0..=next.amount).contains(&next.amount_received));
-            prop_assert!(next.amount_capturable + next.amount_received <= next.amount);
+            let most = next.amount.max(next.amount_maximum.unwrap_or(0));
+            prop_assert!((0..=most).contains(&next.amount_received));
+            prop_assert!(next.amount_capturable + next.amount_received <= most);
             prop_assert!((0..=next.amount_received).contains(&next.amount_refunded));
             prop_assert!(next.amount_disputed >= 0);
             prop_assert!(next.double_credit_risk == (next.amount_refunded + next.amount_disputed > next.amount_received));
