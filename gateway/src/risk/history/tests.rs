@@ -47,7 +47,7 @@ async fn each_row_is_read_once_however_transactions_overlap() {
         let sql = format!(
             "INSERT INTO gateway.charge SELECT * FROM jsonb_populate_record(NULL::gateway.charge, '{{
                  \"book_id\": 1, \"id\": \"ch_{n}\", \"version\": 1, \"payment_id\": \"pi_1\", \"status\": \"succeeded\", \"amount\": 500, \"currency\": \"usd\",
-                 \"amount_captured\": 0, \"amount_refunded\": 0, \"captured\": false, \"disputed\": false, \"capture_wanted\": true,
+                 \"amount_captured\": 0, \"amount_refunded\": 0, \"captured\": false, \"multicapture\": false, \"incremental\": false, \"disputed\": false, \"capture_wanted\": true,
                  \"payment_method_id\": \"pm_1\", \"connector\": \"stripe\", \"fee\": 0, \"card\": {{\"fingerprint\": \"print\", \"bin\": \"424242\"}},
                  \"risk\": {{}}, \"context\": {{}}, \"swept\": 0, \"operations\": 0, \"routing\": {{}}, \"created_at\": \"2026-11-24T00:00:00Z\"}}')"
         );
