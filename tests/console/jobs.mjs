@@ -123,6 +123,32 @@ const shop = dev.merchants[0].id;
   console.log("ok the books are followed, and the log knows");
 }
 
+// Finance reads the bank's statement and explains what differs.
+{
+  const order = { format: "camt.053", defects: { unknown: 1 }, statement: { account: "DE89370400440532013000" } };
+  const told = await fetch(`${dev.simulator_admin_url}/admin/settlement`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) });
+  const { file } = await told.json();
+  const finance = await person("finance");
+  const { page } = finance;
+  await page.goto("/reconciliation");
+  await page.locator("input[type=file]").setInputFiles({ name: "november.xml", mimeType: "application/xml", buffer: Buffer.from(file) });
+  await page.getByRole("button", { name: "Read" }).click();
+  await page.getByText("Read: what differs is below.").waitFor();
+  await sound(page, "reconciliation");
+  const link = page.locator('main a[href^="/reconciliation/brk_"]').first();
+  const path = await link.getAttribute("href");
+  await link.click();
+  await page.getByLabel("What explains it").fill("a fee of the bank, booked as a manual journal: ticket FIN-7");
+  await page.getByRole("button", { name: "Explain" }).click();
+  await page.getByText("Saved.").waitFor();
+  await page.getByRole("cell", { name: "user:finance" }).waitFor();
+  await sound(page, "a break");
+  await page.goto("/reconciliation");
+  if (await page.locator(`a[href="${path}"]`).count()) throw new Error("explained, and still open");
+  await finance.end();
+  console.log("ok a statement is read and a break explained");
+}
+
 // What somebody sees moves by itself.
 {
   const watcher = await person("risk_analyst");

@@ -522,7 +522,7 @@ async fn a_review_is_decided_and_what_was_done_is_in_the_audit_log() {
 }
 
 /// Tables that grow with payments.
-const BIG: [&str; 17] = [
+const BIG: [&str; 20] = [
     "payment",
     "charge",
     "refund",
@@ -540,6 +540,9 @@ const BIG: [&str; 17] = [
     "journal",
     "hold",
     "console_session",
+    "settlement_line",
+    "settlement_break",
+    "settlement_claim",
 ];
 
 #[tokio::test]

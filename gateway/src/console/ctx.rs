@@ -14,8 +14,9 @@ use crate::api::error::ApiError;
 use crate::auth::Staff;
 use crate::edge::{Peer, RequestId};
 use axum::body::Body;
+use bytes::Bytes;
 use deadpool_postgres::PoolError;
-use http::{Method, Request, header};
+use http::{HeaderMap, Method, Request, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -44,6 +45,8 @@ pub struct Ctx {
     pub query: Fields,
     /// of the form
     pub form: Fields,
+    /// that came with it
+    pub upload: Option<Upload>,
     /// `req_..`
     pub request_id: Option<RequestId>,
     /// the other end
@@ -73,6 +76,45 @@ impl Fields {
     /// The value, if there is one.
     pub fn some(&self, name: &str) -> Option<&str> {
         Some(self.get(name)).filter(|value| !value.is_empty())
+    }
+}
+
+/// A file that came with a form.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// as its sender calls it
+    pub name: String,
+    /// its content
+    pub content: Bytes,
+}
+
+impl Upload {
+    /// A form that may carry a file; without one, an ordinary form.
+    pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<(Fields, Option<Self>), multer::Error> {
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let Ok(boundary) = multer::parse_boundary(kind) else {
+            return Ok((Fields::read(&body), None));
+        };
+        let whole = futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(body)));
+        let mut parts = multer::Multipart::new(whole, boundary);
+        let (mut fields, mut upload) = (Fields::default(), None);
+        while let Some(part) = parts.next_field().await? {
+            match part.file_name().map(str::to_owned) {
+                Some(name) => {
+                    let name = name.chars().filter(|c| !c.is_control()).take(200).collect();
+                    let content = part.bytes().await?;
+                    upload = Some(Self { name, content });
+                }
+                None => {
+                    let name = part.name().unwrap_or_default().to_owned();
+                    fields.0.push((name, part.text().await?));
+                }
+            }
+        }
+        Ok((fields, upload))
     }
 }
 

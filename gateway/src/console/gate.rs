@@ -3,7 +3,7 @@
 //! A form is taken only from our own pages: the browser says where it comes from, and the form carries its session's token. It must
 //! never redirect to anywhere but a path of ours.
 
-use super::ctx::{Ctx, Fault, Fields, Outcome, Reply};
+use super::ctx::{Ctx, Fault, Fields, Outcome, Reply, Upload};
 use super::frame;
 use super::message::Language;
 use super::pages::{Entry, Mark};
@@ -59,9 +59,11 @@ pub(super) async fn serve(console: Arc<Console>, entry: &'static Entry, mut requ
     }
     let body = match axum::body::to_bytes(body, usize::MAX).await {
         Ok(body) => body,
-        Err(_) => return refuse(language, &Fault::refused("The form broke off.")),
+        Err(_) => return refuse(language, &Fault::refused(language.say("error.broken"))),
     };
-    let form = Form::read(&body);
+    let Ok((form, upload)) = Upload::read(&parts.headers, body).await else {
+        return refuse(language, &Fault::refused(language.say("error.broken")));
+    };
     let ctx = Ctx {
         language: Language::choose(
             user.preferences.language.as_deref(),
@@ -78,6 +80,7 @@ pub(super) async fn serve(console: Arc<Console>, entry: &'static Entry, mut requ
         params,
         query: Form::read(parts.uri.query().unwrap_or_default().as_bytes()),
         form,
+        upload,
         request_id: parts.extensions.get::<RequestId>().cloned(),
         peer: parts.extensions.get::<Peer>().cloned(),
         now: console.app.clock.now(),

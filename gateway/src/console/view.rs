@@ -445,6 +445,8 @@ pub struct Form {
     pub token: String,
     /// makes a second press of the button the same act
     pub once: String,
+    /// a file goes along
+    pub upload: bool,
 }
 
 impl Form {
@@ -476,6 +478,13 @@ impl Form {
     pub fn field(mut self, field: Field) -> Self {
         self.fields.push(field);
         self
+    }
+
+    /// With a file.
+    #[must_use]
+    pub fn file(mut self, name: &str, label: impl Into<String>) -> Self {
+        self.upload = true;
+        self.field(Field::new(Kind::File, name, label).required())
     }
 
     /// With what goes along.
@@ -543,6 +552,7 @@ pub enum Kind {
     Choice,
     Hidden,
     Search,
+    File,
 }
 
 impl Kind {
@@ -553,6 +563,7 @@ impl Kind {
             Kind::Date => "date",
             Kind::Hidden => "hidden",
             Kind::Search => "search",
+            Kind::File => "file",
             _ => "text",
         }
     }

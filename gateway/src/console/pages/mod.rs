@@ -11,6 +11,7 @@ pub mod overview;
 pub mod payment;
 pub mod payments;
 pub mod payouts;
+pub mod reconciliation;
 pub mod reviews;
 pub mod rules;
 pub mod search;
@@ -148,6 +149,11 @@ pub static PAGES: &[Entry] = &[
     page!("/ledger/{book}", BOOKS, ledger::book).reads(&[&ledger::ACCOUNTS, &ledger::JOURNALS, &ledger::BOOK]),
     page!("/ledger/{book}/accounts/{account}", BOOKS, ledger::statement).reads(&[&ledger::BOOK]),
     page!("/ledger/{book}/journals/{id}", BOOKS, ledger::journal).reads(&[&ledger::JOURNAL, &ledger::BOOK]),
+    page!("/reconciliation", BOOKS, reconciliation::index).at("area.money", "nav.reconciliation", "c").reads(&[&reconciliation::FILES, &reconciliation::OPEN]),
+    page!("/reconciliation/{id}", BOOKS, reconciliation::show).reads(&[&reconciliation::ONE, &reconciliation::DECISIONS]),
+    act!("/reconciliation", BOOK_ACTS, reconciliation::upload),
+    act!("/reconciliation/{id}/resolve", BOOK_ACTS, reconciliation::resolve),
+    act!("/reconciliation/{id}/reopen", BOOK_ACTS, reconciliation::reopen),
     page!("/rules", RISK, rules::index).at("area.risk", "nav.rules", "e").reads(&[&payments::ALL_MERCHANTS]),
     page!("/rules/{account}/{id}", RISK, rules::show),
     act!("/rules/{account}", RISK_ACTS, rules::create),
