@@ -114,8 +114,10 @@ impl Read {
                 "statement {statement_id} of account {account} was read before, with other content ({before})"
             ));
         }
-        if let (Some(last), false) = (store::last_statement(tx, account).await?, request.after_gap)
-            && last.reconciliation != id
+        if let (Some(last), false) = (
+            store::last_statement(tx, account, statement.currency).await?,
+            request.after_gap,
+        ) && last.reconciliation != id
         {
             if let (Some(before), Some(now)) = (last.sequence, statement.sequence)
                 && Some(now) != before.checked_add(1)
@@ -127,7 +129,12 @@ impl Read {
                      (--after-gap when that is known)"
                 ));
             }
+            let follows = last
+                .sequence
+                .zip(statement.sequence)
+                .is_some_and(|(last, now)| Some(now) == last.checked_add(1));
             if let (Some(closing), Some(opening)) = (last.closing, statement.opening)
+                && follows
                 && closing != opening
             {
                 return refused(format!(

@@ -34,7 +34,7 @@ pub(super) async fn temporary(tx: &Transaction<'_>) -> Outcome<()> {
              acquirer text, currency text, kind text, amount bigint, at timestamptz, object text, cluster text, reference text,
              claimed boolean NOT NULL DEFAULT false) ON COMMIT DROP;
          CREATE TEMP TABLE ours_key (n bigint, rank integer, key text, weak boolean) ON COMMIT DROP;
-         CREATE TEMP TABLE hit (line bigint, cluster text) ON COMMIT DROP",
+         CREATE TEMP TABLE hit (line bigint PRIMARY KEY, cluster text) ON COMMIT DROP", // the key, because statistics of lines lag behind
     )
     .await
 }
@@ -139,11 +139,17 @@ pub(super) struct Last {
     pub(super) closing: Option<i64>,
 }
 
-pub(super) async fn last_statement(tx: &Transaction<'_>, account: &str) -> Outcome<Option<Last>> {
+/// The last one of an account in a currency; the file being read is the latest.
+pub(super) async fn last_statement(
+    tx: &Transaction<'_>,
+    account: &str,
+    currency: Option<ledger::Currency>,
+) -> Outcome<Option<Last>> {
+    let currency = currency.map(|currency| currency.to_string());
     let sql = "SELECT s.reconciliation_id, s.sequence, s.closing FROM gateway.settlement_statement s
                LEFT JOIN gateway.reconciliation r ON r.id = s.reconciliation_id
-               WHERE s.account = $1 ORDER BY r.created_at DESC NULLS FIRST, s.number DESC LIMIT 1";
-    let Some(row) = tx.query_opt(sql, &[&account]).await? else {
+               WHERE s.account = $1 AND s.currency IS NOT DISTINCT FROM $2 ORDER BY r.created_at DESC NULLS FIRST, s.number DESC LIMIT 1";
+    let Some(row) = tx.query_opt(sql, &[&account, &currency]).await? else {
         return Ok(None);
     };
     Ok(Some(Last {
