@@ -70,5 +70,6 @@ late = pay(5000, capture_method="manual")
 taken = V1.payment_intents.capture(late.id, {"application_fee_amount": 250, "expand": ["latest_charge.application_fee"]})
 same("said with the capture", taken.latest_charge.application_fee.amount, 250)
 
-kinds = [e.type for e in V1.events.list({"limit": 100}).data if e.data.object.id == fee.id]
+since = {"limit": 100, "created": {"gte": fee.created}}
+kinds = [e.type for e in V1.events.list(since).auto_paging_iter() if e.data.object.id == fee.id]
 same("what was told", [kinds.count(kind) for kind in ("application_fee.created", "application_fee.refunded")], [1, 3])

@@ -105,6 +105,7 @@ V1.payment_intents.increment_authorization(again.id, {"amount": 11000})
 same("raised and released", V1.payment_intents.cancel(again.id).status, "canceled")
 
 # what is told
-kinds = [event.type for event in V1.events.list({"limit": 100}).data if event.data.object.id in (parted.id, parted.latest_charge.id)]
+since = {"limit": 100, "created": {"gte": parted.created}}
+kinds = [event.type for event in V1.events.list(since).auto_paging_iter() if event.data.object.id in (parted.id, parted.latest_charge.id)]
 same("each part is told, the last as the end", [kinds.count(kind) for kind in
      ("charge.updated", "payment_intent.amount_capturable_updated", "charge.captured", "payment_intent.succeeded")], [2, 3, 1, 1])

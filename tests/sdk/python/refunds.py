@@ -68,5 +68,6 @@ same("the charge can be refunded again", V1.charges.retrieve(paid.latest_charge.
 same("it stays canceled", V1.refunds.retrieve(back.id).status, "canceled")
 refused("once", stripe.InvalidRequestError, lambda: V1.refunds.cancel(back.id), code="refund_not_cancelable", http_status=400)
 refused("not one that has succeeded", stripe.InvalidRequestError, lambda: V1.refunds.cancel(full.id), code="refund_not_cancelable")
-told = [e.type for e in V1.events.list({"limit": 100}).data if e.data.object.id == back.id]
+since = {"limit": 100, "created": {"gte": back.created}}
+told = [e.type for e in V1.events.list(since).auto_paging_iter() if e.data.object.id == back.id]
 check("and it was told", "refund.updated" in told and "refund.failed" not in told, told)
