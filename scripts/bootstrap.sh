@@ -4,7 +4,9 @@
 #   scripts/bootstrap.sh run     what building and running need: a C compiler and PostgreSQL's server programs
 #   scripts/bootstrap.sh test    that, and the independent programs that the tests hold us against:
 #                                hledger and beancount (the books), the official Stripe SDKs for Python and Node.js and schemathesis (the API),
-#                                nftables and iproute2 (the firewall, as root), openssl (TLS), Chromium with Playwright and axe-core (the console)
+#                                nftables and iproute2 (the firewall, as root), openssl (TLS), Chromium with Playwright and axe-core (the
+#                                console), promtool, docker-compose, hadolint and kubernetes-validate (what is deployed)
+#   scripts/bootstrap.sh ha      what `make ha` needs: patroni, etcd, haproxy
 #   scripts/bootstrap.sh tools   what `make check`, `make sbom` and `make fuzz` need: four cargo commands, built into .tools
 #
 # System packages come from apt-get (as root or through sudo). The SDKs go to .tools/, tests/sdk/node/node_modules and
@@ -17,8 +19,9 @@ main() {
     case "${1:-}" in
         run) for_running ;;
         test) for_running; for_testing ;;
+        ha) for_running; for_ha ;;
         tools) cargo_tools ;;
-        *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 }
 
@@ -37,9 +40,18 @@ for_testing() {
     wanted "iproute2" "have ip" iproute2
     wanted "openssl" "have openssl" openssl
     wanted "Chromium" "have chromium" chromium
+    wanted "promtool" "have promtool" prometheus
+    wanted "docker-compose" "have docker-compose" docker-compose
     stripe_python
     node_packages tests/sdk/node "the Stripe SDK"
     node_packages tests/console "Playwright and axe-core"
+}
+
+for_ha() {
+    required "patroni" "have patroni" patroni
+    required "etcd" "have etcd" etcd-server
+    required "haproxy" "have haproxy || [ -x /usr/sbin/haproxy ]" haproxy
+    required "iproute2" "have ip" iproute2
 }
 
 stripe_python() {

@@ -7,10 +7,11 @@
 
 use crate::clock::Clock;
 use crate::id;
+use crate::telemetry::table;
 use crate::webhook::receiver::Receiver;
 use deadpool_postgres::Pool;
 use jiff::{SignedDuration, Timestamp};
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Registry};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -49,11 +50,7 @@ impl Alarms {
     /// # Errors
     /// When others have the names of its figures.
     pub fn new(config: Config, database: Pool, clock: Clock, metrics: &Registry) -> anyhow::Result<Self> {
-        let opts = Opts::new(
-            "counterfoil_alert_attempts_total",
-            "Alarms told to receivers, by result",
-        );
-        let attempts = IntCounterVec::new(opts, &["result"])?;
+        let attempts = table::counters("counterfoil_alert_attempts_total");
         metrics.register(Box::new(attempts.clone()))?;
         Ok(Self {
             config,

@@ -138,6 +138,8 @@ pub struct App {
     pub keys: crate::auth::KeyCache,
     /// how much callers may ask for, and have asked for
     pub limits: crate::limit::Limits,
+    /// what the service counts of itself
+    pub figures: crate::telemetry::Figures,
     /// what was refused at the gate
     pub security: Arc<crate::security::Events>,
     /// how the scorer is set
@@ -174,6 +176,7 @@ impl App {
             risk: parts.risk,
             keys: crate::auth::KeyCache::default(),
             limits: crate::limit::Limits::new(parts.access),
+            figures: crate::telemetry::Figures::default(),
             security: Arc::default(),
             callbacks: tokio::sync::Notify::new(),
             merchants: RwLock::default(),

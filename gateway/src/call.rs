@@ -8,10 +8,13 @@ use crate::audit_log::Trail;
 use crate::commit::{Digest, Request};
 use crate::event::Event;
 use crate::{api::error::ApiError, id};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tracing::Instrument;
 
 /// One request, or one piece of background work.
 pub struct Call {
@@ -166,24 +169,28 @@ tokio::task_local! {
 /// Runs a call to an acquirer and counts its time as the acquirer's, not ours.
 pub async fn at_acquirer<T>(call: impl Future<Output = T>) -> T {
     let begun = std::time::Instant::now();
-    let answer = call.await;
+    let answer = call
+        .instrument(tracing::debug_span!("acquirer", otel.kind = "client"))
+        .await;
     let spent = begun.elapsed().as_micros() as u64;
     let _ = AT_ACQUIRER.try_with(|total| total.set(total.get() + spent));
     answer
 }
 
 /// Runs a request and writes our own time, less the acquirer's, into `Counterfoil-Latency` (milliseconds).
-pub(crate) async fn timed(request: impl Future<Output = axum::response::Response>) -> axum::response::Response {
+/// Returns the whole time too, and our own.
+pub(crate) async fn timed(request: impl Future<Output = Response>) -> (Response, Duration, Duration) {
     let begun = std::time::Instant::now();
     AT_ACQUIRER
         .scope(std::cell::Cell::new(0), async {
             let mut response = request.await;
-            let own = (begun.elapsed().as_micros() as u64).saturating_sub(AT_ACQUIRER.with(std::cell::Cell::get));
+            let took = begun.elapsed();
+            let own = (took.as_micros() as u64).saturating_sub(AT_ACQUIRER.with(std::cell::Cell::get));
             let text = format!("{}.{:03}", own / 1000, own % 1000);
             if let Ok(value) = http::HeaderValue::try_from(text) {
                 response.headers_mut().insert("counterfoil-latency", value);
             }
-            response
+            (response, took, Duration::from_micros(own))
         })
         .await
 }

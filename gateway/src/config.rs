@@ -18,7 +18,7 @@ use crate::edge::{ClientAuth, Files, Limits};
 use crate::egress;
 use crate::vault::TransitConfig;
 
-pub use told::{Alerts, Audit};
+pub use told::{Alerts, Audit, Telemetry};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Settings {
     pub alerts: Alerts,
     /// An acquirer on Stripe's wire.
     pub stripe: Stripe,
+    /// Outcomes that are not known.
+    pub payments: Payments,
     /// Payers' browsers.
     pub payers: Payers,
     /// The mail server that takes receipts.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub risk: crate::risk::Settings,
     /// Events to merchants.
     pub webhooks: Webhooks,
+    /// Metrics and traces for a collector.
+    pub telemetry: Telemetry,
     /// Logs.
     pub log: Log,
 }
@@ -86,6 +90,8 @@ pub struct Database {
     pub connections: usize,
     /// Committing connections.
     pub writers: usize,
+    /// Replicas that are to follow the primary.
+    pub replicas: u32,
 }
 
 /// Card data.
@@ -146,6 +152,16 @@ impl Seal {
             authorities: file(&self.push_authorities),
         }
     }
+}
+
+/// Outcomes that are not known.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payments {
+    /// Milliseconds until an attempt whose request has not ended is asked about.
+    pub ask_after_ms: u32,
+    /// Milliseconds until one that the acquirer has never seen is believed lost.
+    pub not_received_after_ms: u32,
 }
 
 /// Payers' browsers.
@@ -354,6 +370,14 @@ impl Settings {
         if !["PUT", "POST"].contains(&self.seal.push_method.as_str()) {
             return Err(wrong("seal.push_method", "must be PUT or POST"));
         }
+        for (name, value) in [
+            ("payments.ask_after_ms", self.payments.ask_after_ms),
+            ("payments.not_received_after_ms", self.payments.not_received_after_ms),
+        ] {
+            if !(1000..=3_600_000).contains(&value) {
+                return Err(wrong(name, "must be from 1000 to 3600000 (an hour)"));
+            }
+        }
         self.check_acquirers()?;
         if let Some(base) = self.payers.base_url()
             && !url::Url::parse(&base)
@@ -374,6 +398,7 @@ impl Settings {
         }
         self.alerts.check()?;
         self.audit.check()?;
+        self.telemetry.check()?;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             return Err(wrong("log.filter", &error.to_string()));
         }

@@ -39,6 +39,7 @@ pub mod search;
 pub mod security;
 pub mod service;
 pub mod setup;
+pub mod telemetry;
 pub mod vault;
 pub mod webhook;
 pub mod wire;

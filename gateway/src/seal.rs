@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::telemetry::table;
 use anyhow::Context;
 use jiff::Timestamp;
 use ledger::seal::verify::{Options, verify_series};
@@ -116,15 +117,9 @@ impl Sealing {
             verify_every: config.verify_every,
             verify_at: Instant::now() + config.verify_every,
             every: config.every,
-            journals: IntGauge::new(sealed, "Rows under the newest head of the seal")?,
-            last_round: IntGauge::new(
-                format!("counterfoil_{prefix}seal_last_round_timestamp_seconds"),
-                "When a round of sealing last went well, here or in another process",
-            )?,
-            failures: IntCounter::new(
-                format!("counterfoil_{prefix}seal_failures_total"),
-                "Rounds of sealing that failed, and heads that could not be exported",
-            )?,
+            journals: table::gauge(sealed),
+            last_round: table::gauge(&format!("counterfoil_{prefix}seal_last_round_timestamp_seconds")),
+            failures: table::counter(&format!("counterfoil_{prefix}seal_failures_total")),
         })
     }
 

@@ -4,9 +4,10 @@
 //! attack can fill neither the memory nor the table. An event names an address and, at most, a key's id: never a key, a
 //! parameter or a person.
 
+use crate::telemetry::table;
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
-use prometheus::{IntCounterVec, Opts};
+use prometheus::IntCounterVec;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Each of them.
+    pub const ALL: [Self; 13] = [
+        Self::MissingKey,
+        Self::WrongKey,
+        Self::EndedKey,
+        Self::ForeignAccount,
+        Self::Forbidden,
+        Self::CertificateMismatch,
+        Self::SignatureMissing,
+        Self::SignatureInvalid,
+        Self::NonceReplayed,
+        Self::Throttled,
+        Self::ForgedCallback,
+        Self::EgressRefused,
+        Self::Tampered,
+    ];
+
     /// The word in the table and in the metric.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,10 +114,13 @@ struct Waiting {
 
 impl Default for Events {
     fn default() -> Self {
-        let opts = Opts::new("counterfoil_security_events_total", "Refusals at the gate, by kind");
+        let metric = table::counters("counterfoil_security_events_total");
+        for kind in Kind::ALL {
+            metric.with_label_values(&[kind.as_str()]); // a zero until it happens, not an absence
+        }
         Self {
             waiting: Mutex::default(),
-            metric: IntCounterVec::new(opts, &["kind"]).expect("the name and the label are valid"),
+            metric,
         }
     }
 }

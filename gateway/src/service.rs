@@ -13,7 +13,7 @@ use crate::database::Database;
 use crate::vault::{FileKms, Keys, Kms, SECRETS_REFRESH, Transit, TransitConfig, Vault};
 use crate::webhook::deliver::{self, Deliverer};
 use crate::webhook::target::Policy;
-use crate::{account, api, auth, callback, console, egress, payment, receipt, risk, routing, seal, wire};
+use crate::{account, api, auth, callback, console, egress, payment, receipt, risk, routing, seal, telemetry, wire};
 use anyhow::Context;
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -42,6 +42,10 @@ pub struct ServiceConfig {
     pub connections: usize,
     /// committing connections
     pub writers: usize,
+    /// replicas that are to follow the primary
+    pub replicas: u32,
+    /// sends metrics and traces to a collector
+    pub telemetry: Option<telemetry::Exporter>,
     /// file with the vault's keys, made on the first use when `development`
     pub vault_keys: PathBuf,
     /// the key-encryption keys are there, not in the file
@@ -56,6 +60,8 @@ pub struct ServiceConfig {
     pub connectors: connector::Settings,
     /// scheme and host where payers' browsers reach the API listener
     pub payers_base_url: Option<String>,
+    /// times of the sweep, where they are not the usual ones
+    pub payments: Option<crate::config::Payments>,
     /// the mail server that takes receipts
     pub mail: Option<receipt::mail::Config>,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
@@ -124,6 +130,24 @@ pub async fn migrate(client: &mut tokio_postgres::Client) -> anyhow::Result<usiz
     Ok(books + gateway)
 }
 
+/// How many of the gateway's migrations that this program knows the database has not seen.
+///
+/// # Errors
+/// When the history of migrations cannot be read.
+pub async fn missing_migrations(client: &impl tokio_postgres::GenericClient) -> Result<usize, tokio_postgres::Error> {
+    let rows = client.query("SELECT version FROM gateway_schema_history", &[]).await?;
+    let applied = rows
+        .iter()
+        .map(|row| row.try_get::<_, i32>(0))
+        .collect::<Result<Vec<_>, _>>()?;
+    let known = embedded::migrations::runner();
+    let missing = known
+        .get_migrations()
+        .iter()
+        .filter(|known| !applied.contains(&known.version()));
+    Ok(missing.count())
+}
+
 mod embedded {
     refinery::embed_migrations!("migrations");
 }
@@ -174,6 +198,16 @@ impl Service {
                 .await
                 .context("the scorer's state")?;
         let mailer = config.mail.as_ref().map(receipt::mail::Mailer::new).transpose()?;
+        let usual = match config.development {
+            true => Settings::development(),
+            false => Settings::default(),
+        };
+        let asked = config
+            .payments
+            .map_or((usual.sweep_after, usual.not_received_after), |set| {
+                let ms = |ms: u32| jiff::SignedDuration::from_millis(ms.into());
+                (ms(set.ask_after_ms), ms(set.not_received_after_ms))
+            });
         let app = App::new(Parts {
             reads,
             committer,
@@ -183,14 +217,12 @@ impl Service {
             connectors,
             clock,
             settings: Settings {
+                sweep_after: asked.0,
+                not_received_after: asked.1,
                 payers_base_url: config.payers_base_url,
                 mails_receipts: mailer.is_some(),
                 alarm_quiet: config.alerts.quiet,
-                ..if config.development {
-                    Settings::development()
-                } else {
-                    Settings::default()
-                }
+                ..usual
             },
             access: config.access,
             risk: config.risk,
@@ -222,7 +254,10 @@ impl Service {
         };
         service
             .metrics
-            .register(Box::new(commit::CommitMetrics::new(service.app.clone())?))?;
+            .register(Box::new(commit::CommitMetrics::new(service.app.clone())))?;
+        service.app.figures.register(&service.metrics)?;
+        service.app.figures.want_replicas(config.replicas);
+        service.metrics.register(Box::new(telemetry::Process::default()))?;
         service
             .metrics
             .register(Box::new(service.app.security.metric.clone()))?;
@@ -259,6 +294,15 @@ impl Service {
             service.app.clone(),
             until(stopped.clone()),
         )));
+        service.work.push(tokio::spawn(telemetry::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
+        if let Some(exporter) = config.telemetry {
+            exporter.register(&service.metrics)?;
+            let (metrics, stopped) = (service.metrics.clone(), until(stopped.clone()));
+            service.work.push(tokio::spawn(exporter.run(metrics, stopped)));
+        }
         service
             .work
             .push(tokio::spawn(sweep(service.app.clone(), stopped.clone())));

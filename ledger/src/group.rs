@@ -159,6 +159,8 @@ pub struct GroupCommitter<B: Batch> {
 struct Waiting<B: Batch> {
     unit: B::Unit,
     since: Instant,
+    /// from here to its answer; the transaction that takes it in is linked to it
+    span: tracing::Span,
     answer: oneshot::Sender<Result<B::Answer, SubmitError>>,
 }
 
@@ -202,10 +204,12 @@ impl<B: Batch> GroupCommitter<B> {
     /// Queues a unit and waits for its answer. Dropping the future abandons the answer, not the unit.
     pub async fn submit(&self, unit: B::Unit) -> Result<B::Answer, SubmitError> {
         let (answer, answered) = oneshot::channel();
+        let span = tracing::debug_span!("unit");
         self.queue
             .push(Waiting {
                 unit,
                 since: Instant::now(),
+                span,
                 answer,
             })
             .map_err(|rejected| match rejected {

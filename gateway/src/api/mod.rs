@@ -55,6 +55,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use input::*;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use tracing::Instrument;
 
 /// A line of the route table.
 #[derive(Clone, Copy, Debug)]
@@ -322,6 +323,8 @@ async fn headers(State(app): State<Arc<App>>, mut request: Request, next: Next) 
         None
     };
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let asked_by = method.clone();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
     let trail = Trail::default();
     request.extensions_mut().insert(trail.clone());
     let asked = async {
@@ -335,7 +338,24 @@ async fn headers(State(app): State<Arc<App>>, mut request: Request, next: Next) 
         let response = next.run(request).await;
         audit_log::finish(&app, &trail, response).await
     };
-    let mut response = crate::call::timed(crate::limit::told(asked)).await;
+    let span = tracing::debug_span!(
+        "api",
+        otel.name = matched.as_ref().map(MatchedPath::as_str),
+        otel.kind = "server",
+        http.response.status_code = tracing::field::Empty
+    );
+    let (mut response, took, own) = crate::call::timed(crate::limit::told(asked))
+        .instrument(span.clone())
+        .await;
+    let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
+    app.figures.answered(
+        asked_by.as_str(),
+        matched.as_ref().map(MatchedPath::as_str),
+        status,
+        took,
+        own,
+    );
     let headers = response.headers_mut();
     headers.insert(
         VERSION,

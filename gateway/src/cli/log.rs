@@ -11,38 +11,40 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::telemetry::Tracing;
 
 /// Writes to standard error.
-pub(super) fn to_stderr(filter: &str) -> Result<()> {
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .log_internal_errors(false);
-    let subscriber = subscriber
-        .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(std::io::stderr);
-    subscriber.try_init().map_err(anyhow::Error::from_boxed)?;
-    log_panics();
-    Ok(())
+pub(super) fn to_stderr(filter: &str, tracing: Option<&Tracing>) -> Result<()> {
+    begin(std::io::stderr, filter, tracing)
 }
 
 /// Appends to a file that only we can read.
 pub(super) fn to_file(path: &Path, filter: &str) -> Result<()> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let file = file.with_context(|| format!("opening the log {}", path.display()))?;
-    let subscriber = tracing_subscriber::fmt()
+    begin(Mutex::new(file), filter, None)
+}
+
+/// Lines by the filter; traces, where somebody takes them, by their own.
+fn begin<W>(writer: W, filter: &str, tracing: Option<&Tracing>) -> Result<()>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .log_internal_errors(false);
-    let subscriber = subscriber
-        .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(Mutex::new(file));
-    subscriber.try_init().map_err(anyhow::Error::from_boxed)?;
+        .log_internal_errors(false)
+        .with_writer(writer)
+        .with_filter(EnvFilter::try_new(filter)?);
+    let traces = tracing.map(Tracing::layer);
+    tracing_subscriber::registry().with(traces).with(lines).try_init()?;
     log_panics();
     Ok(())
 }

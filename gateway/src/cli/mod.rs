@@ -14,6 +14,7 @@ mod print;
 mod reconcile;
 mod risk;
 mod routing;
+mod selfcheck;
 mod serve;
 mod serving;
 mod shutdown;
@@ -60,6 +61,8 @@ enum Command {
     Audit(audit::Args),
     /// Say which acquirer payments go to
     Routing(routing::Args),
+    /// Look at everything that has to hold: books, seal, outcomes, clock, certificates, disk, replication
+    Selfcheck(selfcheck::Args),
     /// Train the scorer's models, and test them on history
     Risk(risk::Args),
     /// What was told to merchants' endpoints, and telling it again
@@ -122,6 +125,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Routing(args) => routing::run(args).await,
         Command::Risk(args) => risk::run(args).await,
         Command::Webhooks(args) => webhooks::run(args).await,
+        Command::Selfcheck(args) => selfcheck::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
     }
 }
@@ -133,6 +137,8 @@ impl Command {
             // They note by themselves when they begin and end.
             Command::Dev(_) | Command::Serve(_) => None,
             Command::Simulator(_) => None,
+            // it shows counts, and what is wrong
+            Command::Selfcheck(_) => None,
             Command::Migrate(args) => Some(args.deed()),
             Command::Keys(args) => args.deed(),
             Command::Users(args) => args.deed(),
@@ -171,6 +177,7 @@ mod tests {
         ),
         ("serve", "the service notes its own beginning and end"),
         ("simulator", "the outside world"),
+        ("selfcheck", "counts, and what is wrong"),
         ("keys list", "ids, rights and hints: no key"),
         ("users list", "names and roles: no password"),
         ("ledger verify", "counts, and what is wrong"),

@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::edge::{self, Reloadable};
 use crate::seal;
 use crate::service::{Service, ServiceConfig};
+use crate::telemetry::{self, Tracing};
 
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
@@ -46,7 +47,13 @@ pub(super) async fn run(args: Args) -> Result<()> {
         print::line("The settings are good.");
         return Ok(());
     }
-    log::to_stderr(&settings.log.filter)?;
+    let tracing = settings
+        .telemetry
+        .config()?
+        .map(Tracing::new)
+        .transpose()
+        .context("setting telemetry")?;
+    log::to_stderr(&settings.log.filter, tracing.as_ref())?;
     let shutdown = Shutdown::listen()?;
     let api = Bound {
         listener: bind(&settings.api)?,
@@ -56,7 +63,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
         listener: bind(&settings.ops)?,
         tls: ops_tls,
     };
-    let service = Service::start(service_config(&settings)?)
+    let exporter = tracing.map(|tracing| tracing.exporter);
+    let service = Service::start(service_config(&settings, exporter)?)
         .await
         .context("starting the application")?;
     serving::run(service, api, ops, &settings.limits, shutdown, async || Ok(())).await
@@ -82,7 +90,7 @@ fn seal_config(settings: &config::Seal) -> seal::Config {
     }
 }
 
-fn service_config(settings: &Settings) -> Result<ServiceConfig> {
+fn service_config(settings: &Settings, telemetry: Option<telemetry::Exporter>) -> Result<ServiceConfig> {
     let read = |name: &str, secret: &Secret| {
         let database = Database::parse(secret.expose()).with_context(|| format!("setting {name}"))?;
         if database.is_exposed() {
@@ -98,12 +106,15 @@ fn service_config(settings: &Settings) -> Result<ServiceConfig> {
         vault_database: read("database.vault_url", &settings.database.vault_url)?,
         connections: settings.database.connections,
         writers: settings.database.writers,
+        replicas: settings.database.replicas,
+        telemetry,
         vault_keys: settings.vault.keys.clone(),
         transit: settings.vault.transit()?,
         seal: seal_config(&settings.seal),
         audit: settings.audit.export()?,
         alerts: settings.alerts.config()?,
         connectors: settings.connectors(),
+        payments: Some(settings.payments.clone()),
         payers_base_url: settings.payers.base_url(),
         mail: settings.mail.config(),
         development: false,

@@ -43,7 +43,7 @@ pub(super) async fn run(
     ];
     service
         .metrics
-        .register(Box::new(Collector::new(listeners)?))
+        .register(Box::new(Collector::new(listeners)))
         .context("registering the edge's metrics")?;
 
     let (stop_ops, ops_stopped) = oneshot::channel::<()>();

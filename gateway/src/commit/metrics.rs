@@ -1,10 +1,10 @@
 //! The committer's figures as Prometheus metrics: queue, batch size, wait, commit time, rejections. Read when scraped.
 
 use super::Committer;
+use crate::telemetry::table;
 use ledger::group::Histogram;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGauge, Opts};
+use prometheus::proto::{Bucket, Metric, MetricFamily, MetricType};
 use std::sync::Arc;
 
 /// Reads one committer.
@@ -15,14 +15,15 @@ pub struct CommitMetrics {
 
 impl CommitMetrics {
     /// A collector for this application's committer.
-    ///
-    /// # Errors
-    /// Only for a name that Prometheus does not accept.
-    pub fn new(app: Arc<crate::app::App>) -> Result<Self, prometheus::Error> {
-        let (queue, counts, sizes) = read(&app.committer)?;
-        let parts: [&dyn Collector; 3] = [&queue, &counts, &sizes];
-        let descriptions = parts.iter().flat_map(|part| part.desc().into_iter().cloned()).collect();
-        Ok(Self { app, descriptions })
+    pub fn new(app: Arc<crate::app::App>) -> Self {
+        let (queue, events) = (table::gauge(QUEUE), table::counters(EVENTS));
+        let histograms = [BATCH, WAIT, COMMIT].map(table::histogram);
+        let counted = [queue.desc(), events.desc()].concat().into_iter();
+        let descriptions = counted
+            .chain(histograms.iter().flat_map(Collector::desc))
+            .cloned()
+            .collect();
+        Self { app, descriptions }
     }
 }
 
@@ -32,25 +33,15 @@ impl Collector for CommitMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        match read(&self.app.committer) {
-            Ok((queue, counts, sizes)) => [queue.collect(), counts.collect(), sizes.collect()].concat(),
-            Err(error) => {
-                tracing::error!(%error, "metrics of the committer");
-                Vec::new()
-            }
-        }
+        read(&self.app.committer)
     }
 }
 
-/// Histograms are kept by the committer in powers of two; they are shown as cumulative counts by upper bound.
-fn read(committer: &Committer) -> Result<(IntGauge, IntCounterVec, IntCounterVec), prometheus::Error> {
+fn read(committer: &Committer) -> Vec<MetricFamily> {
     let now = committer.metrics();
-    let queue = IntGauge::new("counterfoil_commit_queue", "Units that wait for a writer")?;
+    let queue = table::gauge(QUEUE);
     queue.set(i64::try_from(now.queued).unwrap_or(i64::MAX));
-    let counts = IntCounterVec::new(
-        Opts::new("counterfoil_commit_total", "What the committer did, by kind"),
-        &["event"],
-    )?;
+    let counts = table::counters(EVENTS);
     for (event, value) in [
         ("transactions", now.batches),
         ("units", now.units),
@@ -60,23 +51,44 @@ fn read(committer: &Committer) -> Result<(IntGauge, IntCounterVec, IntCounterVec
     ] {
         counts.with_label_values(&[event]).inc_by(value);
     }
-    let sizes = IntCounterVec::new(
-        Opts::new(
-            "counterfoil_commit_distribution",
-            "Cumulative counts below an upper bound: units per transaction, microseconds of wait and commit",
-        ),
-        &["of", "le"],
-    )?;
-    let show = |of: &str, histogram: &Histogram| {
-        let mut below = 0;
-        for (index, count) in histogram.buckets.iter().enumerate() {
-            below += count;
-            let bound = Histogram::upper_bound(index).map_or("+Inf".to_owned(), |bound| bound.to_string());
-            sizes.with_label_values(&[of, &bound]).inc_by(below);
-        }
-    };
-    show("batch_units", &now.batch_size);
-    show("wait_us", &now.wait_us);
-    show("commit_us", &now.commit_us);
-    Ok((queue, counts, sizes))
+    let mut families = [queue.collect(), counts.collect()].concat();
+    families.push(shown(BATCH, &now.batch_size, 1.0));
+    families.push(shown(WAIT, &now.wait_us, MICROSECOND));
+    families.push(shown(COMMIT, &now.commit_us, MICROSECOND));
+    families
 }
+
+/// The committer counts in powers of two; what is above the longest time that anybody waits is in the last bucket.
+fn shown(name: &str, histogram: &Histogram, unit: f64) -> MetricFamily {
+    let (mut below, mut buckets) = (0, Vec::new());
+    for (index, count) in histogram.buckets.iter().enumerate().take(SHOWN) {
+        below += count;
+        if let Some(bound) = Histogram::upper_bound(index) {
+            let mut bucket = Bucket::default();
+            bucket.set_cumulative_count(below);
+            bucket.set_upper_bound(bound as f64 * unit);
+            buckets.push(bucket);
+        }
+    }
+    let mut inner = prometheus::proto::Histogram::default();
+    inner.set_sample_count(histogram.count());
+    inner.set_sample_sum(histogram.sum as f64 * unit);
+    inner.set_bucket(buckets);
+    let mut metric = Metric::default();
+    metric.set_histogram(inner);
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(table::metric(name).meaning.to_owned());
+    family.set_field_type(MetricType::HISTOGRAM);
+    family.set_metric(vec![metric]);
+    family
+}
+
+const QUEUE: &str = "counterfoil_commit_queue";
+const EVENTS: &str = "counterfoil_commit_total";
+const BATCH: &str = "counterfoil_commit_batch_units";
+const WAIT: &str = "counterfoil_commit_wait_seconds";
+const COMMIT: &str = "counterfoil_commit_duration_seconds";
+const MICROSECOND: f64 = 1e-6;
+/// Up to 2^26 microseconds: a minute.
+const SHOWN: usize = 27;

@@ -19,6 +19,7 @@ use crate::database::Database;
 use ledger::group::{GroupCommitter, Options, Snapshot, SubmitError};
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 /// Why a unit was not committed; nothing of it was, except with [`Refused::OutcomeUnknown`].
 #[derive(Clone, Debug, thiserror::Error)]
@@ -80,7 +81,8 @@ impl Committer {
     pub async fn commit(&self, unit: Unit) -> Result<(), Refused> {
         let writes = |table| unit.rows.iter().any(|row| row.table == table);
         let (events, learned) = (writes(Table::Event), writes(Table::RiskHistory));
-        match self.group.submit(unit).await {
+        let span = tracing::debug_span!("commit", rows = unit.rows.len());
+        match self.group.submit(unit).instrument(span).await {
             Ok(answer) => {
                 if answer.is_ok() && events {
                     self.events.notify_one();

@@ -1,4 +1,4 @@
-//! Settings of what is told to receivers that the operator names: alarms, and the audit log.
+//! Settings of what is told to receivers that the operator names: alarms, the audit log, metrics and traces.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::{Secret, SettingsError, wrong};
 use crate::audit_log::export;
 use crate::webhook::receiver::Receiver;
-use crate::{alert, egress};
+use crate::{alert, egress, telemetry};
+use anyhow::Context;
 
 /// Who is told of security events.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +39,79 @@ pub struct Audit {
     pub authorities: PathBuf,
     /// Milliseconds between looks.
     pub every_ms: u64,
+}
+
+/// A collector of metrics and traces.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Where it is; empty for nowhere.
+    pub endpoint: String,
+    /// File with headers for it; empty for none.
+    pub headers_file: PathBuf,
+    /// Authorities whose certificates it may have.
+    pub authorities: PathBuf,
+    /// Milliseconds between two sendings of metrics.
+    pub metrics_every_ms: u64,
+    /// Of a million requests, so many are traced.
+    pub traces_per_million: u32,
+}
+
+impl Telemetry {
+    /// Where to, if anywhere, and how much.
+    ///
+    /// # Errors
+    /// When the file with headers cannot be read.
+    pub fn config(&self) -> anyhow::Result<Option<telemetry::Config>> {
+        if self.endpoint.is_empty() {
+            return Ok(None);
+        }
+        let headers = match self.headers_file.as_os_str().is_empty() {
+            true => Vec::new(),
+            false => std::fs::read_to_string(&self.headers_file)
+                .map_err(anyhow::Error::from)
+                .and_then(|text| telemetry::headers(&text))
+                .with_context(|| format!("telemetry.headers_file {}", self.headers_file.display()))?,
+        };
+        Ok(Some(telemetry::Config {
+            endpoint: self.endpoint.clone(),
+            headers,
+            authorities: (!self.authorities.as_os_str().is_empty()).then(|| self.authorities.clone()),
+            every: Duration::from_millis(self.metrics_every_ms),
+            traces_per_million: self.traces_per_million,
+        }))
+    }
+
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        if !(100..=3_600_000).contains(&self.metrics_every_ms) {
+            return Err(wrong(
+                "telemetry.metrics_every_ms",
+                "must be from 100 to 3600000 (an hour)",
+            ));
+        }
+        if self.traces_per_million > 1_000_000 {
+            return Err(wrong("telemetry.traces_per_million", "must be at most 1000000"));
+        }
+        if self.endpoint.is_empty() {
+            return Ok(());
+        }
+        let Ok(url) = url::Url::parse(&self.endpoint) else {
+            return Err(wrong("telemetry.endpoint", "must be a URL like http://127.0.0.1:4318"));
+        };
+        let here = match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            _ => false,
+        };
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if here => Ok(()),
+            _ => Err(wrong(
+                "telemetry.endpoint",
+                "must be https, or http to a loopback address",
+            )),
+        }
+    }
 }
 
 impl Alerts {

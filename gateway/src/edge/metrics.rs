@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use prometheus::core::Desc;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{Gauge, IntCounterVec, IntGaugeVec};
 
 use super::{Reloadable, Stats};
+use crate::telemetry::table;
 
 /// What several listeners count, each under its own `listener` label.
 pub struct Collector {
@@ -22,12 +23,7 @@ struct Listener {
 
 impl Collector {
     /// A collector of these listeners: name, counters and certificate of each.
-    ///
-    /// # Errors
-    /// Only for a name that Prometheus does not accept.
-    pub fn new(
-        listeners: impl IntoIterator<Item = (&'static str, Arc<Stats>, Option<Arc<Reloadable>>)>,
-    ) -> Result<Self, prometheus::Error> {
+    pub fn new(listeners: impl IntoIterator<Item = (&'static str, Arc<Stats>, Option<Arc<Reloadable>>)>) -> Self {
         let listeners = listeners
             .into_iter()
             .map(|(name, stats, tls)| Listener { name, stats, tls })
@@ -36,29 +32,17 @@ impl Collector {
             listeners,
             descriptions: Vec::new(),
         };
-        let (events, open, expiry) = collector.read()?;
+        let (events, open, expiry) = collector.read();
         for metric in [&events as &dyn prometheus::core::Collector, &open, &expiry] {
             collector.descriptions.extend(metric.desc().into_iter().cloned());
         }
-        Ok(collector)
+        collector
     }
 
-    fn read(&self) -> Result<(IntCounterVec, IntGaugeVec, prometheus::GaugeVec), prometheus::Error> {
-        let events = IntCounterVec::new(
-            Opts::new("counterfoil_edge_events_total", "What happened at a listener, by kind"),
-            &["listener", "event"],
-        )?;
-        let open = IntGaugeVec::new(
-            Opts::new("counterfoil_edge_connections_open", "Connections now being served"),
-            &["listener"],
-        )?;
-        let expiry = prometheus::GaugeVec::new(
-            Opts::new(
-                "counterfoil_certificate_expiry_timestamp_seconds",
-                "When a listener's certificate expires",
-            ),
-            &["listener"],
-        )?;
+    fn read(&self) -> (IntCounterVec, IntGaugeVec, prometheus::GaugeVec) {
+        let events = table::counters("counterfoil_edge_events_total");
+        let open = table::gauges("counterfoil_edge_connections_open");
+        let expiry = table::levels("counterfoil_certificate_expiry_timestamp_seconds");
         for listener in &self.listeners {
             for (event, value) in listener.stats.read() {
                 match event {
@@ -75,7 +59,7 @@ impl Collector {
                 gauge.set(tls.expires() as f64);
             }
         }
-        Ok((events, open, expiry))
+        (events, open, expiry)
     }
 }
 
@@ -85,9 +69,7 @@ impl prometheus::core::Collector for Collector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let Ok((events, open, expiry)) = self.read() else {
-            return Vec::new();
-        };
+        let (events, open, expiry) = self.read();
         let parts = [&events as &dyn prometheus::core::Collector, &open, &expiry];
         parts
             .into_iter()

@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use super::connection::Activity;
 use super::{Limits, Peer, Refusal, RequestId, Shared, Stats, body};
+use crate::telemetry;
 
 /// Answers one request; never fails, because even a refusal is an answer.
 pub(super) async fn answer(
@@ -61,7 +62,8 @@ async fn admit(
 
     head.extensions.insert(peer);
     head.extensions.insert(id.clone());
-    let span = tracing::info_span!("request", request_id = id.as_str(), method = %head.method);
+    let span = tracing::info_span!("request", request_id = id.as_str(), method = %head.method, trace_id = tracing::field::Empty);
+    telemetry::continue_from(&span, &head.headers);
     let request = Request::from_parts(head, Body::from(whole.bytes));
     let (router, running) = (shared.router.clone(), shared.running.clone());
     // A task of its own: it outlives the connection, so that hanging up never cancels a payment between two steps.

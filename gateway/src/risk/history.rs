@@ -13,6 +13,7 @@ use super::rows::Fact;
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::payment::rows::RiskContext;
+use crate::telemetry::table;
 use anomaly::{Attempt, Engine, Label};
 use anyhow::Context;
 use deadpool_postgres::Pool;
@@ -71,16 +72,8 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            rows: IntCounter::new(
-                "counterfoil_scorer_history_rows_total",
-                "Rows of the scorer's history read",
-            )
-            .expect("the name is valid"),
-            at: IntGauge::new(
-                "counterfoil_scorer_history_timestamp_seconds",
-                "When the scorer's history was read to its end last",
-            )
-            .expect("the name is valid"),
+            rows: table::counter("counterfoil_scorer_history_rows_total"),
+            at: table::gauge("counterfoil_scorer_history_timestamp_seconds"),
         }
     }
 }

@@ -221,6 +221,7 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
 
 /// What model, rules and lists say of an attempt, and what is kept of it.
 pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment, Risk) {
+    let _span = tracing::debug_span!("assess").entered();
     let features = app.scorer.features(facts);
     let (said, scored) = app.models.judge(&features).unzip();
     let verdict = app.policies.of(book_id).judge(facts, &features, scored);
@@ -228,6 +229,7 @@ pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment,
         model: said,
         ..stored(&verdict)
     };
+    app.figures.assessed(&risk.decision);
     (verdict, risk)
 }
 

@@ -7,11 +7,12 @@
 //! wait for a file in the path of a payment.
 
 use crate::app::App;
+use crate::telemetry::table;
 use anomaly::Features;
 use anomaly::model::Model;
 use anomaly::model::drift::{Drift, DriftLevel};
 use arc_swap::ArcSwapOption;
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntGaugeVec, Registry};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,20 +76,12 @@ impl Models {
             model: ArcSwapOption::empty(),
             seen: Mutex::default(),
         };
-        let psi = Opts::new(
-            "counterfoil_scorer_drift_psi",
-            "Population stability index against the model's training, by feature and of the score",
-        );
-        let loaded = Opts::new(
-            "counterfoil_scorer_model_loaded",
-            "Whether a model is in force, by role and model",
-        );
         let models = Self {
             champion: slot("champion", champion),
             challenger: slot("challenger", challenger),
             drift: Mutex::default(),
-            psi: GaugeVec::new(psi, &["feature"]).expect("the name is valid"),
-            loaded: IntGaugeVec::new(loaded, &["role", "model"]).expect("the name is valid"),
+            psi: table::levels("counterfoil_scorer_drift_psi"),
+            loaded: table::gauges("counterfoil_scorer_model_loaded"),
         };
         models.refresh();
         models

@@ -5,8 +5,9 @@
 //! alone: who has no other acquirer is asked all the same.
 
 use crate::connector::{Approval, Failure};
+use crate::telemetry::table;
 use prometheus::core::Collector;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{IntCounterVec, IntGaugeVec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -48,18 +49,10 @@ pub struct State {
 
 impl Default for Health {
     fn default() -> Self {
-        let calls = Opts::new(
-            "counterfoil_connector_authorizations_total",
-            "Authorizations by acquirer and outcome.",
-        );
-        let open = Opts::new(
-            "counterfoil_connector_breaker_open",
-            "1 while the acquirer's circuit breaker is open.",
-        );
         Self {
             known: Mutex::default(),
-            calls: IntCounterVec::new(calls, &["connector", "outcome"]).expect("constant names"),
-            open: IntGaugeVec::new(open, &["connector"]).expect("constant names"),
+            calls: table::counters("counterfoil_connector_authorizations_total"),
+            open: table::gauges("counterfoil_connector_breaker_open"),
         }
     }
 }

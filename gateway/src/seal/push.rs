@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::telemetry::table;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,7 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use ledger::seal::Head;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGaugeVec, Registry};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -132,31 +133,12 @@ impl Push {
                 })
             })
             .collect::<anyhow::Result<_>>()?;
-        let of_target = &["target"];
         Ok(Self {
             newest: watch::Sender::new(None),
             targets,
-            pages: IntGaugeVec::new(
-                Opts::new(
-                    format!("counterfoil_{series}seal_pushed_pages"),
-                    "Pages under the head that a target took last",
-                ),
-                of_target,
-            )?,
-            last: IntGaugeVec::new(
-                Opts::new(
-                    format!("counterfoil_{series}seal_push_last_timestamp_seconds"),
-                    "When a target last took a head",
-                ),
-                of_target,
-            )?,
-            failures: IntCounterVec::new(
-                Opts::new(
-                    format!("counterfoil_{series}seal_push_failures_total"),
-                    "Heads that a target did not take at once; they are sent again",
-                ),
-                of_target,
-            )?,
+            pages: table::gauges(&format!("counterfoil_{series}seal_pushed_pages")),
+            last: table::gauges(&format!("counterfoil_{series}seal_push_last_timestamp_seconds")),
+            failures: table::counters(&format!("counterfoil_{series}seal_push_failures_total")),
         })
     }
 

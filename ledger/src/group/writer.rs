@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, Socket};
+use tracing::Instrument;
 
 use super::metrics::Metrics;
 use super::queue::Queue;
@@ -78,18 +79,23 @@ where
             }
             let now = Instant::now();
             let (mut units, mut answers) = (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
+            let span = tracing::debug_span!(parent: None, "group_commit", units = taken.len());
             for waiting in taken {
                 self.metrics.waited(now - waiting.since);
                 units.push(waiting.unit);
-                answers.push(waiting.answer);
+                span.follows_from(&waiting.span);
+                answers.push((waiting.answer, waiting.span));
             }
             // A panic in the batch's own code must not take the writer with it. What had been sent is not known.
-            let Ok(results) = AssertUnwindSafe(self.settle(&mut units)).catch_unwind().await else {
+            let Ok(results) = AssertUnwindSafe(self.settle(&mut units).instrument(span))
+                .catch_unwind()
+                .await
+            else {
                 tracing::error!("a batch panicked while it was committed");
                 self.client = None;
                 continue; // dropping the ways back answers SubmitError::Unknown
             };
-            for (answer, result) in answers.into_iter().zip(results) {
+            for ((answer, _ends_now), result) in answers.into_iter().zip(results) {
                 let _ = answer.send(result); // the caller may have gone; the unit is committed all the same
             }
         }
