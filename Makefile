@@ -28,6 +28,12 @@ screenshots: ## every page of the console, light and dark, into target/screensho
 	$(CARGO) build -p gateway
 	@scripts/screenshots.sh target/screenshots
 
+.PHONY: ha
+ha: ## the cluster of deploy/ha under load while its parts die, five rounds (root)
+	@scripts/bootstrap.sh ha
+	$(CARGO) build --release -p gateway -p loadtest
+	$(CARGO) run --release -q -p loadtest -- ha --rounds 5
+
 .PHONY: fmt
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod client;
 pub mod dev;
 pub mod find_max;
+pub mod ha;
 pub mod host;
 pub mod run;
 pub mod workload;

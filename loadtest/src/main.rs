@@ -22,6 +22,8 @@ enum Command {
     FindMax(loadtest::find_max::Args),
     /// The same load while others attack: slow heads, floods of headers, rapid resets, thousands of idle connections
     Attack(loadtest::attack::Args),
+    /// The cluster of deploy/ha under load while its parts die, and the proof that nothing acknowledged was lost
+    Ha(loadtest::ha::Args),
     /// Measure one part by itself
     #[command(subcommand)]
     Bench(Bench),
@@ -45,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => runtime.block_on(loadtest::run::run(args)),
         Command::FindMax(args) => runtime.block_on(loadtest::find_max::run(args)),
         Command::Attack(args) => runtime.block_on(loadtest::attack::run(args)),
+        Command::Ha(args) => runtime.block_on(loadtest::ha::run(args)),
         Command::Bench(Bench::Ledger(args)) => runtime.block_on(bench_ledger::run(args)),
         Command::Bench(Bench::Growth(args)) => runtime.block_on(bench_growth::run(args)),
         Command::Bench(Bench::Export(args)) => runtime.block_on(bench_export::run(args)),

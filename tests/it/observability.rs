@@ -403,9 +403,16 @@ async fn the_self_check_is_good_on_a_sound_service_and_fails_on_each_damage() {
         let output = app.counterfoil(&[&["selfcheck", "--json"], arguments].concat()).await;
         let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
         assert_eq!(output.status.success(), told["ok"] == true, "{}", said(&output));
+        assert_eq!(
+            told["checks"]
+                .as_array()
+                .map(|checks| checks.iter().all(|check| check["result"] != "failed")),
+            told["ok"].as_bool()
+        );
         let results = told["checks"].as_array().expect("checks").iter();
         let failed: BTreeSet<String> = results
-            .filter(|check| check["result"] == "failed")
+            // how full the disk of this machine is, is not the service's doing
+            .filter(|check| check["result"] == "failed" && check["check"] != "disk")
             .map(|check| check["check"].as_str().expect("a name").to_owned())
             .collect();
         failed

@@ -8,6 +8,7 @@ use crate::payment::state::Rejection;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use tokio_postgres::error::SqlState;
 
 /// A refusal as the caller sees it.
 #[derive(Clone, Debug)]
@@ -178,11 +179,24 @@ impl From<tokio_postgres::Error> for ApiError {
         let code = error.as_db_error().map(tokio_postgres::error::DbError::code);
         let source = std::error::Error::source(&error).filter(|_| code.is_none());
         tracing::error!(error = %error, ?code, source = source.map(tracing::field::display), "database");
-        if error.is_closed() {
-            return Self::busy();
+        match is_away(&error) {
+            true => Self::busy(),
+            false => Self::internal("database"),
         }
-        Self::internal("database")
     }
+}
+
+/// The database is on its way down, up, or to another machine: a failover is no fault of the request, and it may be sent again.
+fn is_away(error: &tokio_postgres::Error) -> bool {
+    const AWAY: [SqlState; 5] = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    let broken = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+    error.is_closed() || broken || error.code().is_some_and(|code| AWAY.contains(code))
 }
 
 impl From<deadpool_postgres::PoolError> for ApiError {

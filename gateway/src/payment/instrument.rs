@@ -194,6 +194,8 @@ fn unusable(error: VaultError) -> ApiError {
             "payment_method",
             "The card behind this PaymentMethod was erased and cannot be charged. Please ask for another one.",
         ),
+        VaultError::Pool(error) => error.into(),
+        VaultError::Database(error) => error.into(),
         VaultError::Kms(KmsError::Unreachable(why)) => {
             tracing::error!(why, "the vault's key service does not answer");
             ApiError::busy()
