@@ -385,6 +385,11 @@ async fn verdict(args: &Args, service: &Service, shop: &Shop, rounds: &[Round]) 
     Ok(())
 }
 
+/// The faults by their names on the command line.
+pub fn fault_names() -> Vec<String> {
+    Fault::ALL.map(name_of).to_vec()
+}
+
 fn name_of(fault: Fault) -> String {
     clap::ValueEnum::to_possible_value(&fault).map_or_else(String::new, |value| value.get_name().to_owned())
 }
