@@ -1,8 +1,7 @@
 -- What the service tells of its own health is looked up every quarter of a minute: by small indexes over what waits, so that the
 -- look costs the same after years.
-CREATE INDEX dispute_waiting ON gateway.dispute (due_by) WHERE status IN ('needs_response', 'warning_needs_response');
-CREATE INDEX review_open ON gateway.review (book_id) WHERE open;
-CREATE INDEX signal_open ON risk.signal (book_id) WHERE status = 'open';
+CREATE INDEX review_undecided ON gateway.review (book_id) WHERE open;
+CREATE INDEX signal_unacknowledged ON risk.signal (book_id) WHERE status = 'open';
 
 -- The replicas of this server: whether a commit waits for one, and how much of the log it has not yet on disk. Nothing else of
 -- pg_stat_replication, which shows addresses, and more to whoever may read all statistics. The owner of this function has to be a
