@@ -65,6 +65,8 @@ pub struct Settings {
     pub settlement_delay: SignedDuration,
     /// scheme and host where payers' browsers reach this API; without it acquirers send them to the merchant themselves
     pub payers_base_url: Option<String>,
+    /// the account that payouts are paid from, where the bank takes files
+    pub payout_bank: Option<crate::funds::file::pain001::Debtor>,
     /// there is a mail server for receipts
     pub mails_receipts: bool,
     /// from one alarm of a kind and key to the next
@@ -84,6 +86,7 @@ impl Default for Settings {
             funds_every: Duration::from_secs(60),
             settlement_delay: SignedDuration::from_hours(48),
             payers_base_url: None,
+            payout_bank: None,
             mails_receipts: false,
             alarm_quiet: Duration::from_secs(300),
             test_mode: false,

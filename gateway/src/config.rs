@@ -50,6 +50,8 @@ pub struct Settings {
     pub payments: Payments,
     /// Payers' browsers.
     pub payers: Payers,
+    /// Where payouts are paid from.
+    pub payouts: Payouts,
     /// The mail server that takes receipts.
     pub mail: Mail,
     /// A bank's host.
@@ -162,6 +164,30 @@ pub struct Payments {
     pub ask_after_ms: u32,
     /// Milliseconds until one that the acquirer has never seen is believed lost.
     pub not_received_after_ms: u32,
+}
+
+/// The account that payouts are paid from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payouts {
+    /// Its holder.
+    pub name: String,
+    /// Its IBAN; empty for none.
+    pub iban: String,
+    /// Its bank.
+    pub bic: String,
+}
+
+impl Payouts {
+    /// The debtor of payout files; none when no account is set. The settings have been checked.
+    pub fn debtor(&self) -> Option<crate::funds::file::pain001::Debtor> {
+        let compact = |text: &str| text.replace(' ', "").to_ascii_uppercase();
+        (!self.iban.is_empty()).then(|| crate::funds::file::pain001::Debtor {
+            name: self.name.clone(),
+            iban: compact(&self.iban),
+            bic: compact(&self.bic),
+        })
+    }
 }
 
 /// Payers' browsers.
@@ -387,6 +413,17 @@ impl Settings {
                 "payers.base_url",
                 "must be scheme and host, like https://pay.example",
             ));
+        }
+        if let Some(debtor) = self.payouts.debtor() {
+            if !crate::funds::bank::iban(&debtor.iban) {
+                return Err(wrong("payouts.iban", "is not an IBAN: its check digits are wrong"));
+            }
+            if debtor.name.trim().is_empty() {
+                return Err(wrong("payouts.name", "must be the holder of the account"));
+            }
+            if ![8, 11].contains(&debtor.bic.len()) || !debtor.bic.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                return Err(wrong("payouts.bic", "must be a BIC of 8 or 11 letters and digits"));
+            }
         }
         if let Some(mail) = self.mail.config()
             && let Err(error) = crate::receipt::mail::Mailer::new(&mail)

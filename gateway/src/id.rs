@@ -24,6 +24,7 @@ pub mod prefix {
     pub const REQUEST: &str = "req";
     pub const ACCOUNT: &str = "acct";
     pub const PAYOUT: &str = "po";
+    pub const PAYOUT_FILE: &str = "pof";
     pub const BANK_ACCOUNT: &str = "ba";
     pub const RESERVE_LOT: &str = "rsv";
     pub const APPLICATION_FEE: &str = "fee";

@@ -62,6 +62,8 @@ pub struct ServiceConfig {
     pub payers_base_url: Option<String>,
     /// times of the sweep, where they are not the usual ones
     pub payments: Option<crate::config::Payments>,
+    /// the account that payouts are paid from
+    pub payout_bank: Option<crate::funds::file::pain001::Debtor>,
     /// the mail server that takes receipts
     pub mail: Option<receipt::mail::Config>,
     /// test tokens are accepted, webhook targets on private addresses are allowed, and missing keys are made
@@ -220,6 +222,7 @@ impl Service {
                 sweep_after: asked.0,
                 not_received_after: asked.1,
                 payers_base_url: config.payers_base_url,
+                payout_bank: config.payout_bank,
                 mails_receipts: mailer.is_some(),
                 alarm_quiet: config.alerts.quiet,
                 ..usual
@@ -405,6 +408,9 @@ async fn funds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     loop {
         if let Err(error) = crate::funds::round::round(&app).await {
             tracing::warn!(error = error.message, "funds cannot be read; trying again");
+        }
+        if let Err(error) = crate::funds::file::round(&app).await {
+            tracing::warn!(error = error.message, "what banks said cannot be applied; trying again");
         }
         tokio::select! {
             () = tokio::time::sleep(app.settings.sweep_every) => {}

@@ -278,6 +278,7 @@ impl World {
                 iso8583: None,
             },
             payers_base_url: None,
+            payout_bank: None,
             mail: None,
             development: true,
             webhook_authorities: None,

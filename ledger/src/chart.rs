@@ -94,8 +94,8 @@ chart! {
     OperatingBank = "1020" "operating_bank" Asset either;
     /// Captured, not yet paid by the acquirer; goes credit when refunds outrun sales.
     AcquirerReceivable = "1110" "acquirer_receivable" Asset either;
-    /// The acquirer says paid, the bank has not shown it yet.
-    SettlementInTransit = "1120" "settlement_in_transit" Asset floor;
+    /// The acquirer says paid, the bank has not shown it yet; goes credit in a book whose batch has more refunds than sales.
+    SettlementInTransit = "1120" "settlement_in_transit" Asset either;
     /// Principal taken by the networks, outcome open.
     ChargebackContested = "1130" "chargeback_contested" Asset floor;
     /// Invoices, off-card debts, returned direct debits.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tests::{Answer, TestApp, eventually};
 
 /// A merchant without delay and with a bank account; its id.
-async fn merchant(app: &TestApp, checker: &str) -> String {
+pub(crate) async fn merchant(app: &TestApp, checker: &str) -> String {
     let id = active(app, checker).await;
     set(app, &id, json!({ "payouts": { "schedule": { "delay_days": 0 } } })).await;
     let bank = json!({ "external_account": { "object": "bank_account", "country": "GB", "currency": "gbp",
@@ -30,7 +30,7 @@ async fn set(app: &TestApp, id: &str, settings: Value) {
         .ok();
 }
 
-async fn sell(app: &TestApp, id: &str, amount: i64) -> Value {
+pub(crate) async fn sell(app: &TestApp, id: &str, amount: i64) -> Value {
     let sale = json!({ "amount": amount, "currency": "gbp", "payment_method": "pm_card_visa", "confirm": true });
     app.post("/v1/payment_intents")
         .account(id)
@@ -40,7 +40,7 @@ async fn sell(app: &TestApp, id: &str, amount: i64) -> Value {
         .ok()
 }
 
-async fn pay_out(app: &TestApp, id: &str, amount: i64) -> Answer {
+pub(crate) async fn pay_out(app: &TestApp, id: &str, amount: i64) -> Answer {
     let payout = json!({ "amount": amount, "currency": "gbp" });
     app.post("/v1/payouts").account(id).params(payout).send().await
 }
@@ -51,13 +51,13 @@ async fn report(app: &TestApp, id: &str, payout: &Value, with: Value) -> Answer 
 }
 
 /// Available, pending and reserved, in pence.
-async fn balance(app: &TestApp, id: &str) -> (i64, i64, i64) {
+pub(crate) async fn balance(app: &TestApp, id: &str) -> (i64, i64, i64) {
     let balance = app.get("/v1/balance").account(id).send().await.ok();
     let of = |part: &str| balance[part][0]["amount"].as_i64().unwrap_or(0);
     (of("available"), of("pending"), of("connect_reserved"))
 }
 
-async fn comes_to(app: &TestApp, id: &str, expected: (i64, i64, i64)) {
+pub(crate) async fn comes_to(app: &TestApp, id: &str, expected: (i64, i64, i64)) {
     let last = std::sync::Mutex::new((0, 0, 0));
     let reached = tokio::time::timeout(std::time::Duration::from_secs(60), async {
         loop {

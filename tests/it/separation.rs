@@ -192,6 +192,14 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     create("/v1/payment_intents", with_fee).await;
     let fee = first("/v1/application_fees", "limit=1").await;
     let (bank, payout) = paid_out(app, &owner).await;
+    // Another test's file may have taken the payout already.
+    let pending = json!({ "currency": "chf" });
+    app.post("/v1/payout_files")
+        .account(&owner)
+        .params(pending)
+        .send()
+        .await;
+    let file = first("/v1/payout_files", "limit=1").await;
     let signal = format!("rsig_{once}");
     app.sql()
         .await
@@ -212,6 +220,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         ("application_fees".into(), fee),
         ("receipts".into(), receipt),
         ("payouts".into(), payout),
+        ("payout_files".into(), file),
         ("block_appeals".into(), text(&appeal, "id")),
         ("early_fraud_warnings".into(), warning),
         ("terms".into(), text(&terms, "id")),

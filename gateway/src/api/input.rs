@@ -48,7 +48,7 @@ rights! {
     RiskRead = Risk Read, RiskWrite = Risk Write,
     FinanceRead = Finance Read, FinanceWrite = Finance Write,
     AdminRead = Admin Read, AdminWrite = Admin Write,
-    PlatformFinanceWrite = Finance Write "platform",
+    PlatformFinanceRead = Finance Read "platform", PlatformFinanceWrite = Finance Write "platform",
     PlatformAdminRead = Admin Read "platform", PlatformAdminWrite = Admin Write "platform",
 }
 

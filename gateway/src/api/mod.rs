@@ -28,10 +28,12 @@ mod external_accounts;
 mod line_items;
 mod payment_intents;
 mod payment_methods;
+mod payout_files;
 mod payouts;
 mod radar_rules;
 mod receipts;
 mod refunds;
+mod reports;
 mod returns;
 mod reviews;
 mod risk_signals;
@@ -210,6 +212,8 @@ routes! {
     GET    "/v1/balance"                          FinanceRead   => balance::retrieve,
     GET    "/v1/balance_transactions"             FinanceRead   => balance::index_transactions,
     GET    "/v1/balance_transactions/{id}"        FinanceRead   => balance::retrieve_transaction,
+    GET    "/v1/reports"                          FinanceRead   => reports::make [Always],
+    GET    "/v1/reporting/report_types"           FinanceRead   => reports::types,
     GET    "/v1/audit_events"                     AdminRead     => audit_events::index [Always],
     GET    "/v1/audit_events/{id}"                AdminRead     => audit_events::retrieve [Always],
     GET    "/v1/account"                          AdminRead     => accounts::own,
@@ -239,6 +243,10 @@ routes! {
     POST   "/v1/payouts/{id}"                     FinanceWrite  => payouts::update,
     POST   "/v1/payouts/{id}/cancel"              FinanceWrite  => payouts::cancel,
     POST   "/v1/payouts/{id}/report"              PlatformFinanceWrite => payouts::report,
+    POST   "/v1/payout_files"                     PlatformFinanceWrite => payout_files::create,
+    GET    "/v1/payout_files"                     PlatformFinanceRead  => payout_files::index,
+    GET    "/v1/payout_files/{id}"                PlatformFinanceRead  => payout_files::retrieve,
+    GET    "/v1/payout_files/{id}/contents"       PlatformFinanceRead  => payout_files::contents [Always],
     POST   "/v1/terms"                            PlatformAdminWrite => terms::create,
     GET    "/v1/terms"                            AdminRead     => terms::index,
     GET    "/v1/terms/{id}"                       AdminRead     => terms::retrieve,

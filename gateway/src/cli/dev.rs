@@ -227,6 +227,12 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args,
         },
         payments: None,
         payers_base_url: Some(api_url.to_owned()),
+        // The IBAN registry's own example.
+        payout_bank: Some(crate::funds::file::pain001::Debtor {
+            name: "Platform".to_owned(),
+            iban: "DE89370400440532013000".to_owned(),
+            bic: "COBADEFFXXX".to_owned(),
+        }),
         mail: args
             .mail_port
             .map(|port| mail(port, args.mail_login.as_deref(), &ca_file)),

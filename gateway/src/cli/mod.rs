@@ -1,6 +1,7 @@
 //! The command line: one table of commands, each in its own file. A command exits 0 only when all is well.
 
 mod audit;
+mod close;
 mod database;
 mod deed;
 mod dev;
@@ -10,8 +11,11 @@ mod keys;
 mod ledger;
 mod log;
 mod migrate;
+mod payouts;
 mod print;
 mod reconcile;
+mod regulator;
+mod report;
 mod risk;
 mod routing;
 mod selfcheck;
@@ -55,6 +59,14 @@ enum Command {
     /// What files and books differ in, and deciding about it
     #[command(subcommand, after_long_help = "Example:\n  counterfoil breaks list")]
     Breaks(reconcile::Breaks),
+    /// Make a report of the books: for people, for spreadsheets, for paper
+    Report(report::Args),
+    /// What authorities are told
+    Regulator(regulator::Args),
+    /// What banks said of payouts
+    Payouts(payouts::Args),
+    /// Close a period: the checklist, signatures, the close itself, a reopening
+    Close(close::Args),
     /// Look after the keys of card data
     Vault(vault::Args),
     /// Read the audit log, and prove it
@@ -120,6 +132,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Ledger(args) => ledger::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
         Command::Breaks(command) => reconcile::breaks(command).await,
+        Command::Report(args) => report::run(args).await,
+        Command::Payouts(args) => payouts::run(args).await,
+        Command::Regulator(args) => regulator::run(args).await,
+        Command::Close(args) => close::run(args).await,
         Command::Vault(args) => vault::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Routing(args) => routing::run(args).await,
@@ -145,6 +161,10 @@ impl Command {
             Command::Ledger(args) => args.deed(),
             Command::Reconcile(args) => Some(args.deed()),
             Command::Breaks(command) => Some(command.deed()),
+            Command::Report(args) => args.deed(),
+            Command::Payouts(args) => args.deed(),
+            Command::Regulator(args) => args.deed(),
+            Command::Close(args) => args.deed(),
             Command::Vault(args) => args.deed(),
             Command::Audit(args) => args.deed(),
             Command::Risk(args) => args.deed(),
@@ -181,6 +201,7 @@ mod tests {
         ("keys list", "ids, rights and hints: no key"),
         ("users list", "names and roles: no password"),
         ("ledger verify", "counts, and what is wrong"),
+        ("close list", "dates and who closed what, which are in the log already"),
         (
             "ledger period list",
             "dates and who closed what, which are in the log already",
@@ -231,6 +252,14 @@ mod tests {
         "breaks list",
         "breaks resolve brk_1 --by ann --reason x",
         "breaks reopen brk_1 --by ann --reason x",
+        "report trial-balance",
+        "payouts status pain002.xml",
+        "regulator export --from 2026-10-01 --to 2026-10-31 --key k.pem --out october",
+        "close checklist --up-to 2026-10-31",
+        "close sign trial-balance --up-to 2026-10-31 --by ann",
+        "close explain --book acct_1 --account 1110.stripe.usd --item pi_1 --reason x --by ann",
+        "close period --up-to 2026-10-31 --by ann",
+        "close reopen --from 2026-10-01 --by bob --reason x",
         "vault rotate kek",
         "routing apply routing.toml",
         "vault retire k1",

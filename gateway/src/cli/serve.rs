@@ -116,6 +116,7 @@ fn service_config(settings: &Settings, telemetry: Option<telemetry::Exporter>) -
         connectors: settings.connectors(),
         payments: Some(settings.payments.clone()),
         payers_base_url: settings.payers.base_url(),
+        payout_bank: settings.payouts.debtor(),
         mail: settings.mail.config(),
         development: false,
         webhook_authorities: (!settings.webhooks.authorities.as_os_str().is_empty())

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use ledger::Currency;
 use serde_json::Value;
+
+pub(super) use crate::report::decimal;
 
 /// A table with a heading line.
 pub(super) struct Table {
-    align: &'static [Align],
+    align: Vec<Align>,
     rows: Vec<Vec<String>>,
 }
 
@@ -20,9 +21,9 @@ pub(super) enum Align {
 
 impl Table {
     /// A table with one heading per column.
-    pub(super) fn new(align: &'static [Align], headings: &[&str]) -> Self {
+    pub(super) fn new(align: &[Align], headings: &[&str]) -> Self {
         let mut table = Self {
-            align,
+            align: align.to_vec(),
             rows: Vec::new(),
         };
         table.row(headings.iter().map(|heading| (*heading).to_string()));
@@ -43,7 +44,7 @@ impl Table {
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            for ((cell, align), width) in row.iter().zip(self.align).zip(&widths) {
+            for ((cell, align), width) in row.iter().zip(&self.align).zip(&widths) {
                 let _ = match align {
                     Align::Left => write!(line, "{cell:<width$}  "),
                     Align::Right => write!(line, "{cell:>width$}  "),
@@ -56,16 +57,6 @@ impl Table {
     }
 }
 
-/// Minor units as people write them: `-12.30` for -1230 US cents.
-pub(super) fn decimal(minor: i128, currency: Currency) -> String {
-    let places = usize::from(currency.exponent());
-    let digits = format!("{:0>width$}", minor.unsigned_abs(), width = places + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - places);
-    let sign = if minor < 0 { "-" } else { "" };
-    let point = if places == 0 { "" } else { "." };
-    format!("{sign}{whole}{point}{fraction}")
-}
-
 /// Minor units as a JSON number, exact; a string where a number would not be.
 pub(super) fn minor(amount: i128) -> Value {
     i64::try_from(amount).map_or_else(|_| Value::String(amount.to_string()), Value::from)
@@ -73,6 +64,7 @@ pub(super) fn minor(amount: i128) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use ledger::Currency;
     use proptest::prelude::*;
 
     use super::*;

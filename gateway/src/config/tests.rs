@@ -128,6 +128,13 @@ fn a_wrong_setting_is_refused_by_name() {
             &[("COUNTERFOIL__PAYERS__BASE_URL", "pay.example")],
             "payers.base_url",
         ),
+        (set("[payouts]\niban = \"DE00370400440532013000\""), &[], "payouts.iban"),
+        (set("[payouts]\niban = \"DE89370400440532013000\""), &[], "payouts.name"),
+        (
+            set("[payouts]\nname = \"P\"\niban = \"DE89370400440532013000\"\nbic = \"X\""),
+            &[],
+            "payouts.bic",
+        ),
         (
             set("[iso8583]\nenabled = true\naddress = \"bank\""),
             &[],

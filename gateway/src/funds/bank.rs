@@ -187,7 +187,7 @@ fn normalized(new: &NewBankAccount) -> Result<Zeroizing<String>, ApiError> {
 }
 
 /// ISO 13616: the number rotated by four, letters as 10 to 35, is 1 modulo 97.
-fn iban(number: &str) -> bool {
+pub(crate) fn iban(number: &str) -> bool {
     let digits = number.bytes().skip(2).take(2).all(|b| b.is_ascii_digit());
     if number.len() < 15 || !digits {
         return false;

@@ -6,6 +6,7 @@
 
 pub mod accounting;
 pub mod bank;
+pub mod file;
 pub mod payout;
 pub mod round;
 pub mod rows;

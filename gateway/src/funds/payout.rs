@@ -91,7 +91,7 @@ pub(super) fn make(
 
 /// Pays out, by hand.
 pub async fn create(call: &Call, new: &NewPayout) -> Result<Answer, ApiError> {
-    may_be_paid(call)?;
+    may_be_paid(call).await?;
     let destination = destination(call, &new.currency, new.destination_id.as_deref()).await?;
     let books = books(call, &new.currency)?;
     round::open(&call.app, &books).await?;
@@ -216,13 +216,18 @@ pub async fn load(call: &Call, payout_id: &str) -> Result<Payout, ApiError> {
     found.ok_or_else(|| ApiError::not_found("payout", payout_id, "payout"))
 }
 
-/// The account as the database has it: a payout must not go out on a memory.
-fn may_be_paid(call: &Call) -> Result<(), ApiError> {
-    call.merchant.may_charge().map_err(|mut error| {
+/// Read from the database, not from what this process remembers of the account: a payout that was paused a second ago must not go.
+async fn may_be_paid(call: &Call) -> Result<(), ApiError> {
+    let merchant = {
+        let client = call.app.reads.get().await?;
+        crate::account::store::by_book(&**client, call.book_id()).await?
+    };
+    let merchant = merchant.ok_or_else(|| ApiError::internal("a book without a merchant"))?;
+    merchant.may_charge().map_err(|mut error| {
         error.message = error.message.replace("take payments", "be paid out");
         error
     })?;
-    if call.merchant.payouts_enabled() {
+    if merchant.payouts_enabled() {
         return Ok(());
     }
     Err(ApiError::forbidden(

@@ -2,10 +2,12 @@
 //!
 //! Plain data. It must never hold a bank account's number in clear.
 
+use super::file::pain001::Debtor;
 use super::state::Status;
 use crate::commit::{Row, Table, Versioned};
 use crate::webhook::endpoint::Sealed;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -116,6 +118,46 @@ pub struct PayoutDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
 }
+
+/// `gateway.payout_file`: payouts that a bank was told of together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PayoutFile {
+    pub book_id: i64,
+    pub id: String,
+    pub currency: String,
+    pub payouts: i32,
+    pub amount: i64,
+    pub execution_date: Date,
+    pub debtor: Debtor,
+    /// SHA-256 of the content, hexadecimal
+    pub digest: String,
+    pub created_by: String,
+    pub created_at: Timestamp,
+}
+
+/// `gateway.payout_instruction`: which file a payout is in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PayoutInstruction {
+    pub book_id: i64,
+    /// the payout
+    pub id: String,
+    pub file_id: String,
+    pub number: i32,
+    pub name: String,
+}
+
+macro_rules! once {
+    ($($row:ident => $table:ident),+ $(,)?) => {$(
+        impl Row for $row {
+            const TABLE: Table = Table::$table;
+            fn book_id(&self) -> i64 { self.book_id }
+            fn id(&self) -> &str { &self.id }
+        }
+    )+};
+}
+once! { PayoutFile => PayoutFile, PayoutInstruction => PayoutInstruction }
 
 macro_rules! rows {
     ($($row:ident => $table:ident),+ $(,)?) => {$(

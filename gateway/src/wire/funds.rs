@@ -1,7 +1,7 @@
 //! payout, bank_account.
 
 use super::{seconds, seconds_or_null};
-use crate::funds::rows::{BankAccount, Payout};
+use crate::funds::rows::{BankAccount, Payout, PayoutFile};
 use crate::funds::state::Status;
 use serde_json::{Value, json};
 
@@ -69,5 +69,23 @@ pub fn bank_account(bank: &BankAccount, account_id: &str, is_default: bool) -> V
         "requirements": null,
         "routing_number": bank.routing_number,
         "status": "new",
+    })
+}
+
+/// `payout_file`: none of Stripe's.
+pub fn payout_file(file: &PayoutFile) -> Value {
+    json!({
+        "id": file.id,
+        "object": "payout_file",
+        "amount": file.amount,
+        "created": seconds(file.created_at),
+        "created_by": file.created_by,
+        "currency": file.currency,
+        "execution_date": file.execution_date.to_string(),
+        "format": "pain.001.001.09",
+        "livemode": false,
+        "payouts": file.payouts,
+        "sha256": file.digest,
+        "url": format!("/v1/payout_files/{}/contents", file.id),
     })
 }

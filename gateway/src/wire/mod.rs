@@ -15,7 +15,7 @@ mod webhook_endpoint;
 
 pub use account::account;
 pub use dispute::dispute;
-pub use funds::{bank_account, payout};
+pub use funds::{bank_account, payout, payout_file};
 pub use money::{Standing, amount, application_fee, balance, balance_transaction, fee_refund, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};
 pub use receipt::receipt;

@@ -74,6 +74,7 @@ fn operation(route: &Route) -> Value {
         gives,
         example,
         declines,
+        files,
         ..
     } = described;
     if route.method == "POST" {
@@ -88,8 +89,11 @@ fn operation(route: &Route) -> Value {
         parameters.push(query("expand[]", expand().0, false));
     }
     operation["parameters"] = parameters.into();
-    let success =
+    let mut success =
         json!({ "description": "Done.", "headers": told(), "content": { "application/json": { "schema": gives } } });
+    for media in files {
+        success["content"][media] = json!({ "schema": { "type": "string" } });
+    }
     let mut responses = Map::from_iter([("200".to_owned(), success)]);
     for (status, ..) in REFUSALS {
         let fits = match *status {

@@ -28,10 +28,12 @@ pub(super) mod events;
 pub(super) mod external_accounts;
 pub(super) mod payment_intents;
 pub(super) mod payment_methods;
+pub(super) mod payout_files;
 pub(super) mod payouts;
 pub(super) mod radar_rules;
 pub(super) mod receipts;
 pub(super) mod refunds;
+pub(super) mod reports;
 pub(super) mod reviews;
 pub(super) mod risk_signals;
 pub(super) mod setup_intents;
@@ -81,6 +83,9 @@ const OBJECTS: &[fn() -> Object] = &[
     terms::terms,
     audit_events::audit_event,
     payouts::payout,
+    payout_files::payout_file,
+    reports::report_type,
+    reports::report,
     receipts::receipt,
     external_accounts::bank_account,
     external_accounts::deleted_bank_account,

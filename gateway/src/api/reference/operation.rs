@@ -12,6 +12,7 @@ pub struct Operation {
     pub(super) gives: Value,
     pub(super) example: Option<Value>,
     pub(super) declines: bool,
+    pub(super) files: &'static [&'static str],
 }
 
 impl Operation {
@@ -29,6 +30,7 @@ impl Operation {
             gives: gives.0,
             example: None,
             declines: false,
+            files: &[],
         }
     }
 
@@ -90,6 +92,13 @@ impl Operation {
     #[must_use]
     pub fn takes(mut self, fields: Fields) -> Self {
         self.takes = self.takes.and(fields);
+        self
+    }
+
+    /// Media types of files that the answer may be instead.
+    #[must_use]
+    pub fn files(mut self, types: &'static [&'static str]) -> Self {
+        self.files = types;
         self
     }
 
