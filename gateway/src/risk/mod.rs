@@ -8,7 +8,11 @@ pub mod backtest;
 pub mod history;
 pub mod learn;
 pub mod lists;
+<<<<<<< HEAD
 pub mod models;
+=======
+pub mod prices;
+>>>>>>> 2bb3784 (Prices are held against what was charged before)
 pub mod rows;
 pub mod rules;
 pub mod signals;
