@@ -32,6 +32,7 @@ mod receiver;
 mod reconciliation;
 mod reference;
 mod risk;
+mod risk_operated;
 mod roles;
 mod routing;
 mod scorer;

@@ -7,7 +7,7 @@ use std::path::Path;
 use tests::{Answer, TestApp, eventually};
 
 /// A payment from a device of its own, so that no other test's traffic is in what is counted.
-async fn pay(app: &TestApp, url: &str, card: &str, amount: i64, device: &str) -> Answer {
+pub async fn pay(app: &TestApp, url: &str, card: &str, amount: i64, device: &str) -> Answer {
     app.request_to(url, "POST", "/v1/payment_intents")
         .params(json!({
             "amount": amount, "currency": "usd", "confirm": true,
@@ -19,7 +19,7 @@ async fn pay(app: &TestApp, url: &str, card: &str, amount: i64, device: &str) ->
 }
 
 /// The outcome on the charge of a payment, succeeded or declined.
-async fn outcome(app: &TestApp, paid: &Answer) -> Value {
+pub async fn outcome(app: &TestApp, paid: &Answer) -> Value {
     let body = paid.json.clone();
     let charge = body
         .pointer("/latest_charge")
@@ -30,11 +30,11 @@ async fn outcome(app: &TestApp, paid: &Answer) -> Value {
     app.get(&format!("/v1/charges/{charge}")).send().await.ok()["outcome"].clone()
 }
 
-fn fresh(name: &str) -> String {
+pub fn fresh(name: &str) -> String {
     format!("{name}_{}", uuid::Uuid::now_v7().simple())
 }
 
-async fn make(app: &TestApp, path: &str, parameters: Value) -> Value {
+pub async fn make(app: &TestApp, path: &str, parameters: Value) -> Value {
     app.post(path).params(parameters).send().await.ok()
 }
 
@@ -621,7 +621,7 @@ async fn a_discount_from_a_price_that_nobody_paid_is_a_signal() {
 }
 
 /// What the scorer was told about a charge, in order.
-async fn labels(app: &TestApp, charge: &str) -> Vec<String> {
+pub async fn labels(app: &TestApp, charge: &str) -> Vec<String> {
     let sql = "SELECT fact || ' ' || source FROM risk.history WHERE id = $1 AND source IS NOT NULL ORDER BY at, source";
     let rows = app.sql().await.query(sql, &[&charge]).await.expect("asks");
     rows.iter().map(|row| row.get(0)).collect()

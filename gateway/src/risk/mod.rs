@@ -8,11 +8,9 @@ pub mod backtest;
 pub mod history;
 pub mod learn;
 pub mod lists;
-<<<<<<< HEAD
 pub mod models;
-=======
+pub mod online;
 pub mod prices;
->>>>>>> 2bb3784 (Prices are held against what was charged before)
 pub mod rows;
 pub mod rules;
 pub mod signals;
@@ -215,6 +213,8 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
             .map(|r| json!({"code": *r.code, "message": r.message, "feature": r.feature, "value": r.value, "contribution": r.contribution}))
             .collect(),
         model: None,
+        online: None,
+        shapley: Vec::new(),
         shadow: verdict
             .shadow
             .iter()
@@ -223,16 +223,17 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
     }
 }
 
-/// What model, rules and lists say of an attempt, and what is kept of it.
-pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment, Risk) {
+/// What model, rules and lists say of an attempt, what is kept of it, and what they looked at.
+pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment, Risk, anomaly::Features) {
     let features = app.scorer.features(facts);
     let (said, scored) = app.models.judge(&features).unzip();
     let verdict = app.policies.of(book_id).judge(facts, &features, scored);
     let risk = Risk {
         model: said,
+        online: app.models.online(&features),
         ..stored(&verdict)
     };
-    (verdict, risk)
+    (verdict, risk, features)
 }
 
 /// Sends a small share of what would be allowed to a person all the same, chosen by chance: without it nobody knows what the
