@@ -35,15 +35,15 @@ impl Engine {
 
     /// The features of an attempt: what [`Engine::assess`] looks at, and a model is trained on.
     pub fn features(&self, attempt: &Attempt) -> Features {
-        let readings = self
-            .memory
-            .read(&EntityId::all_of(attempt), attempt.at_ms, attempt.currency);
-        let small_amount_minor = self.config.small_amount_minor(attempt.currency, attempt.exponent);
-        Features::extract(&Facts {
+        let mut facts = Facts {
             attempt,
-            readings,
-            small_amount_minor,
-        })
+            readings: [const { None }; Kind::ALL.len()],
+            small_amount_minor: self.config.small_amount_minor(attempt.currency, attempt.exponent),
+        };
+        let ids = EntityId::all_of(attempt);
+        self.memory
+            .read(&ids, attempt.at_ms, attempt.currency, &mut facts.readings);
+        Features::extract(&facts)
     }
 
     /// Remembers an attempt and what became of it. Call it once per attempt, when the outcome is known; late attempts
@@ -63,6 +63,27 @@ impl Engine {
             },
             currency: attempt.currency,
             flags: flags
+                | if card_unseen && is_probe(outcome) {
+                    Observation::PROBE
+                } else {
+                    0
+                },
+        });
+    }
+
+    /// An attempt that was observed as [`Outcome::Unknown`] has an outcome: it counts as what it was, at its own time, and not once
+    /// more. What is no outcome changes nothing.
+    pub fn resolve(&self, attempt: &Attempt, outcome: Outcome) {
+        if matches!(outcome, Outcome::Unknown) {
+            return;
+        }
+        let ids = EntityId::all_of(attempt);
+        self.memory.resolve(&ids, attempt.at_ms, |card_unseen| Observation {
+            at_ms: attempt.at_ms,
+            amount_minor: attempt.amount_minor,
+            counterpart: 0,
+            currency: attempt.currency,
+            flags: flags(outcome)
                 | if card_unseen && is_probe(outcome) {
                     Observation::PROBE
                 } else {
@@ -114,7 +135,7 @@ pub struct Snapshot {
     entities: Vec<(EntityId, Entity)>,
 }
 
-const SNAPSHOT_VERSION: u32 = 3;
+const SNAPSHOT_VERSION: u32 = 4;
 
 fn flags(outcome: Outcome) -> u8 {
     match outcome {

@@ -7,7 +7,7 @@ use crate::window::{History, Observation, Totals, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -69,6 +69,27 @@ impl Kind {
         self >= Kind::CardMerchant
     }
 
+    /// What is kept of such an entity: no more than the features read, because that is bytes in memory and time for every payment.
+    pub(crate) const fn kept(self) -> Kept {
+        const fn kept(habits: bool, labels: bool, day: bool, past: bool) -> Kept {
+            Kept {
+                habits,
+                labels,
+                day,
+                past,
+            }
+        }
+        match self {
+            Kind::Card | Kind::Terminal => kept(true, true, true, true),
+            Kind::Customer | Kind::Merchant => kept(true, false, true, true),
+            Kind::Email | Kind::Device | Kind::Ip | Kind::Subnet | Kind::Bin => kept(false, false, true, true),
+            Kind::CardMerchant => kept(true, false, true, false),
+            Kind::CardTerminal => kept(false, false, true, true),
+            Kind::CardIp | Kind::BinMerchant => kept(false, false, true, false),
+            Kind::CardEmail => kept(false, false, false, false),
+        }
+    }
+
     /// Those that people keep lists of.
     pub const LISTED: [Kind; 6] = [
         Kind::Card,
@@ -115,8 +136,22 @@ impl Kind {
     }
 }
 
+/// What is kept of the entities of one kind, beside when they were seen. A feature that reads what is not kept fails every test
+/// that is not optimized away ([`crate::features`] asserts it).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// What it spends and when; outliers are told by it.
+    pub habits: bool,
+    /// When its payments turned out to be fraud, or not; in the windows labels are counted with the past.
+    pub labels: bool,
+    /// Attempts and counterparts of 24 hours.
+    pub day: bool,
+    /// Attempts, labels and counterparts of 7 to 90 days.
+    pub past: bool,
+}
+
 /// A key with what it identifies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct EntityId {
     pub kind: Kind,
     pub key: u64,
@@ -168,15 +203,23 @@ fn pair(one: u64, other: u64) -> u64 {
     mix(mix(one).rotate_left(32) ^ other)
 }
 
-/// What is remembered of one entity.
+/// What is remembered of one entity, in one piece with its habits, once it has any, so that the processor waits for one place in
+/// memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entity {
+pub(crate) enum Entity {
+    New(Box<Seen>),
+    Known(Box<(Seen, Profile)>),
+}
+
+/// When it was seen, and in which attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
     first_ms: i64,
     last_ms: i64,
     /// Amount and currency of the attempt observed last.
     last_amount: (i64, [u8; 3]),
-    /// None before the first approved payment or label, so that who only tries stays small.
-    profile: Option<Box<Profile>>,
+    /// Whether it ever had an approved payment or a label: who only tries is forgotten first.
+    trusted: bool,
     history: History,
 }
 
@@ -194,56 +237,116 @@ pub(crate) struct Reading {
 
 impl Entity {
     fn new(at_ms: i64) -> Self {
-        Entity {
+        Entity::New(Box::new(Seen {
             first_ms: at_ms,
             last_ms: at_ms,
-            last_amount: (0, [0; 3]),
-            profile: None,
-            history: History::default(),
+            ..Seen::default()
+        }))
+    }
+
+    fn seen(&self) -> &Seen {
+        match self {
+            Entity::New(seen) => seen,
+            Entity::Known(known) => &known.0,
         }
     }
 
-    fn observe(&mut self, mut o: Observation) {
-        if self.last_amount == (o.amount_minor, o.currency) {
-            o.flags |= Observation::REPEAT;
+    fn seen_mut(&mut self) -> &mut Seen {
+        match self {
+            Entity::New(seen) => seen,
+            Entity::Known(known) => &mut known.0,
         }
-        if self.profile.as_ref().is_some_and(|profile| profile.is_outlier(&o)) {
+    }
+
+    fn profile(&self) -> Option<&Profile> {
+        match self {
+            Entity::New(_) => None,
+            Entity::Known(known) => Some(&known.1),
+        }
+    }
+
+    /// Changes its habits, which begin now if it had none.
+    fn teach(&mut self, teach: impl FnOnce(&mut Profile)) {
+        match self {
+            Entity::New(seen) => {
+                let (seen, mut profile) = (std::mem::take(&mut **seen), Profile::default());
+                teach(&mut profile);
+                *self = Entity::Known(Box::new((seen, profile)));
+            }
+            Entity::Known(known) => teach(&mut known.1),
+        }
+    }
+
+    fn observe(&mut self, kept: Kept, mut o: Observation) {
+        if self.profile().is_some_and(|profile| profile.is_outlier(&o)) {
             o.flags |= Observation::OUTLIER;
         }
-        self.first_ms = self.first_ms.min(o.at_ms);
-        self.last_ms = self.last_ms.max(o.at_ms);
-        self.last_amount = (o.amount_minor, o.currency);
-        if o.flags & Observation::APPROVED != 0 {
-            self.profile.get_or_insert_default().observe(&o);
+        let seen = self.seen_mut();
+        if seen.last_amount == (o.amount_minor, o.currency) {
+            o.flags |= Observation::REPEAT;
         }
-        self.history.observe(&o);
+        seen.first_ms = seen.first_ms.min(o.at_ms);
+        seen.last_ms = seen.last_ms.max(o.at_ms);
+        seen.last_amount = (o.amount_minor, o.currency);
+        if kept.day {
+            seen.history.observe_kept(&o, kept.past);
+        }
+        self.approve(kept, &o);
     }
 
-    fn label(&mut self, at_ms: i64, label: Label) {
-        self.profile.get_or_insert_default().labels.add(at_ms, label.verdict);
-        if label.verdict != Verdict::Withdrawn {
-            self.history.label(label.known_ms, label.verdict == Verdict::Fraud);
+    /// What became of an attempt that is counted already.
+    fn resolve(&mut self, kept: Kept, o: &Observation) {
+        if kept.day {
+            self.seen_mut().history.resolve(o, kept.past);
+        }
+        self.approve(kept, o);
+    }
+
+    fn approve(&mut self, kept: Kept, o: &Observation) {
+        if o.flags & Observation::APPROVED != 0 {
+            self.seen_mut().trusted = true;
+            if kept.habits {
+                self.teach(|profile| profile.observe(o));
+            }
+        }
+    }
+
+    fn label(&mut self, kept: Kept, at_ms: i64, label: Label) {
+        let seen = self.seen_mut();
+        seen.trusted = true;
+        if kept.past && label.verdict != Verdict::Withdrawn {
+            seen.history.label(label.known_ms, label.verdict == Verdict::Fraud);
+        }
+        if kept.labels {
+            self.teach(|profile| profile.labels.add(at_ms, label.verdict));
         }
     }
 
     fn read(&self, at_ms: i64, currency: [u8; 3], reading: &mut Reading) {
-        self.history.totals(at_ms, currency, &mut reading.windows);
-        reading.age_ms = Some(at_ms.saturating_sub(self.first_ms).max(0));
-        reading.gap_ms = Some(at_ms.saturating_sub(self.last_ms).max(0));
-        if let Some(profile) = &self.profile {
+        let seen = self.seen();
+        seen.history.totals(at_ms, currency, &mut reading.windows);
+        reading.age_ms = Some(at_ms.saturating_sub(seen.first_ms).max(0));
+        reading.gap_ms = Some(at_ms.saturating_sub(seen.last_ms).max(0));
+        if let Some(profile) = self.profile() {
             reading.habits = profile.read(at_ms, currency);
             reading.labels = profile.labels;
         }
     }
 
-    /// Reads a little of everything it points to.
+    /// Reads a little of each of its cache lines, and of everything that it points to.
     fn touch(&self) -> i64 {
-        self.profile.as_ref().map_or(0, |profile| profile.touch()) ^ self.history.touch()
+        let seen = self.seen();
+        let profile = self.profile().map_or(0, Profile::touch);
+        profile ^ seen.first_ms ^ i64::from(seen.trusted) ^ seen.history.touch()
     }
 
     /// From content alone, never from capacity: a replay must evict what the first run evicted.
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.profile.as_ref().map_or(0, |_| Profile::BYTES) + self.history.heap_bytes()
+        let own = match self {
+            Entity::New(_) => size_of::<Seen>(),
+            Entity::Known(_) => size_of::<(Seen, Profile)>(),
+        };
+        ENTRY_BYTES + own + self.profile().map_or(0, |_| Profile::HEAP_BYTES_MAX) + self.seen().history.heap_bytes()
     }
 }
 
@@ -251,7 +354,8 @@ impl Entity {
 const ENTRY_BYTES: usize = 2 * (size_of::<(EntityId, Entity)>() + 1);
 
 /// What one entity can take at most, whatever an attacker sends.
-pub(crate) const ENTITY_BYTES_MAX: usize = ENTRY_BYTES + Profile::BYTES + History::BYTES_MAX;
+pub(crate) const ENTITY_BYTES_MAX: usize =
+    ENTRY_BYTES + size_of::<(Seen, Profile)>() + Profile::HEAP_BYTES_MAX + History::BYTES_MAX;
 
 /// All entities, behind one lock: an attempt holds it for a few microseconds, and what it reads is fetched from memory at
 /// once, not one entity after the other, which would cost several times as much.
@@ -263,6 +367,9 @@ pub(crate) struct Memory {
 
 /// The entities of an attempt, by [`Kind`]; none where it gives no such entity.
 pub(crate) type Ids = [Option<EntityId>; Kind::ALL.len()];
+
+/// What is known of them; none where the attempt gives no such entity.
+pub(crate) type Readings = [Option<Reading>; Kind::ALL.len()];
 
 /// Parts that forget apart, so that forgetting never takes long.
 const SHARDS: usize = 64;
@@ -282,10 +389,9 @@ impl Memory {
     }
 
     /// What is known of each entity; an empty reading of one that was never seen.
-    pub fn read(&self, ids: &Ids, at_ms: i64, currency: [u8; 3]) -> [Option<Reading>; Kind::ALL.len()] {
+    pub fn read(&self, ids: &Ids, at_ms: i64, currency: [u8; 3], readings: &mut Readings) {
         let shards = self.lock();
         let entities = find(&shards, ids);
-        let mut readings = [const { None }; Kind::ALL.len()];
         for ((reading, entity), id) in readings.iter_mut().zip(entities).zip(ids) {
             if id.is_some() {
                 let reading = reading.insert(Reading::default());
@@ -294,7 +400,6 @@ impl Memory {
                 }
             }
         }
-        readings
     }
 
     /// Adds an attempt to each of its entities. `observation` gives what it is to an entity, knowing whether the attempt's
@@ -313,10 +418,33 @@ impl Memory {
                 }
                 Entry::Vacant(place) => (place.insert(Entity::new(o.at_ms)), 0),
             };
-            entity.observe(o);
+            entity.observe(id.kind.kept(), o);
             shard.bytes = shard.bytes + entity.bytes() - before;
             first_unseen |= before == 0 && id.kind == Kind::ALL[0];
             shard.make_room(self.shard_bytes_max, o.at_ms);
+        }
+    }
+
+    /// Tells each entity that is still remembered what became of its attempt at `at_ms`, which had no outcome. `observation` gives
+    /// what it is, knowing whether the attempt was the first that its first entity was seen with.
+    pub fn resolve(&self, ids: &Ids, at_ms: i64, observation: impl Fn(bool) -> Observation) {
+        let mut shards = self.lock();
+        let first = ids[0].and_then(|id| shards[shard_of(id)].entities.get(&id));
+        let o = observation(first.is_some_and(|first| first.seen().first_ms == at_ms));
+        for id in ids.iter().flatten() {
+            let shard = &mut shards[shard_of(*id)];
+            if let Some(entity) = shard.entities.get_mut(id) {
+                let before = entity.bytes();
+                // the card is no witness of its own novelty, as when it is observed
+                let flags = if id.kind == Kind::ALL[0] {
+                    o.flags & !Observation::PROBE
+                } else {
+                    o.flags
+                };
+                entity.resolve(id.kind.kept(), &Observation { flags, ..o });
+                shard.bytes = shard.bytes + entity.bytes() - before;
+                shard.make_room(self.shard_bytes_max, at_ms);
+            }
         }
     }
 
@@ -335,7 +463,7 @@ impl Memory {
                 Entry::Vacant(place) if label.verdict == Verdict::Fraud => (place.insert(Entity::new(at_ms)), 0),
                 Entry::Vacant(_) => continue,
             };
-            entity.label(at_ms, label);
+            entity.label(id.kind.kept(), at_ms, label);
             shard.bytes = shard.bytes + entity.bytes() - before;
             shard.make_room(self.shard_bytes_max, label.known_ms);
         }
@@ -357,7 +485,7 @@ impl Memory {
     pub fn insert(&self, id: EntityId, entity: Entity) {
         let mut shards = self.lock();
         let shard = &mut shards[shard_of(id)];
-        let last_ms = entity.last_ms;
+        let last_ms = entity.seen().last_ms;
         shard.bytes += entity.bytes();
         if let Some(replaced) = shard.entities.insert(id, entity) {
             shard.bytes -= replaced.bytes();
@@ -405,9 +533,9 @@ impl Shard {
                 .entities
                 .iter()
                 .map(|(id, entity)| {
-                    let worthless =
-                        entity.profile.is_none() && now_ms.saturating_sub(entity.last_ms) > Window::H24.length_ms();
-                    (!worthless, entity.last_ms, *id)
+                    let worthless = !entity.seen().trusted
+                        && now_ms.saturating_sub(entity.seen().last_ms) > Window::H24.length_ms();
+                    (!worthless, entity.seen().last_ms, *id)
                 })
                 .collect();
             let quarter = order.len().div_ceil(4);
@@ -429,8 +557,14 @@ fn hash(id: EntityId) -> u64 {
         .wrapping_add((id.kind as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
-/// Keys are hashes already: one multiplication and a rotation spread them, and no randomness enters. The shard takes
-/// the low bits of [`hash`], so this must not.
+/// The shard takes the low bits of [`hash`], so the table must not.
+impl Hash for EntityId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(hash(*self).rotate_left(32));
+    }
+}
+
+/// Keys are hashes already: [`hash`] has spread them, and no randomness enters.
 #[derive(Debug, Default)]
 pub(crate) struct KeyHasher(u64);
 
@@ -444,10 +578,6 @@ impl Hasher for KeyHasher {
     }
 
     fn write_u64(&mut self, word: u64) {
-        self.0 = mix(self.0.rotate_left(23) ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    }
-
-    fn write_isize(&mut self, word: isize) {
-        self.write_u64(word as u64);
+        self.0 = self.0.rotate_left(23) ^ word;
     }
 }

@@ -3,7 +3,8 @@
 //! describes, or a label before it was known: windows hold earlier attempts only.
 
 use crate::attempt::Attempt;
-use crate::entity::{Kind, Reading};
+use crate::entity::{Kind, Reading, Readings};
+use crate::profile::{Habits, Labels};
 use crate::tile::Counts;
 use crate::window::{Totals, Window};
 
@@ -87,7 +88,7 @@ impl Features {
 pub(crate) struct Facts<'a> {
     pub attempt: &'a Attempt,
     /// By [`Kind`]; none where the attempt gives no such entity.
-    pub readings: [Option<Reading>; Kind::ALL.len()],
+    pub readings: Readings,
     pub small_amount_minor: i64,
 }
 
@@ -98,7 +99,23 @@ impl Facts<'_> {
         self.readings[kind as usize].as_ref()
     }
 
+    fn habits(&self, kind: Kind) -> Option<&Habits> {
+        debug_assert!(kind.kept().habits, "habits of a {} are not kept", kind.name());
+        self.reading(kind).map(|reading| &reading.habits)
+    }
+
+    fn labels(&self, kind: Kind) -> Option<&Labels> {
+        debug_assert!(kind.kept().labels, "labels of a {} are not kept", kind.name());
+        self.reading(kind).map(|reading| &reading.labels)
+    }
+
     fn totals(&self, kind: Kind, window: Window) -> Option<&Totals> {
+        let (kept, long) = (kind.kept(), window.length_ms() > H24.length_ms());
+        debug_assert!(
+            kept.day && (kept.past || !long),
+            "{window:?} of a {} is not kept",
+            kind.name()
+        );
         self.reading(kind).map(|reading| &reading.windows[window as usize])
     }
 
@@ -153,37 +170,37 @@ impl Facts<'_> {
     }
 
     fn payments(&self, kind: Kind) -> Option<f64> {
-        self.reading(kind).map(|reading| f64::from(reading.habits.payments))
+        self.habits(kind).map(|habits| f64::from(habits.payments))
     }
 
     /// The attempt's amount as a multiple of the entity's own mean; none without a mean.
     fn times_mean(&self, kind: Kind) -> Option<f64> {
-        let habits = &self.reading(kind)?.habits;
+        let habits = self.habits(kind)?;
         (habits.payments > 0 && habits.amount_minor > 0)
             .then(|| self.attempt.amount_minor as f64 * f64::from(habits.payments) / habits.amount_minor as f64)
     }
 
     /// The same with the mean of the last payments.
     fn times_recent(&self, kind: Kind) -> Option<f64> {
-        let habits = &self.reading(kind)?.habits;
+        let habits = self.habits(kind)?;
         (habits.recent_16ths > 0).then(|| self.attempt.amount_minor as f64 * 16.0 / habits.recent_16ths as f64)
     }
 
     fn times_max(&self, kind: Kind) -> Option<f64> {
-        let habits = &self.reading(kind)?.habits;
+        let habits = self.habits(kind)?;
         (habits.max_minor > 0).then(|| self.attempt.amount_minor as f64 / habits.max_minor as f64)
     }
 
     /// How far above the mean of its last payments, in mean deviations (at least a twentieth of the mean).
     fn deviations(&self, kind: Kind) -> Option<f64> {
-        let habits = &self.reading(kind)?.habits;
+        let habits = self.habits(kind)?;
         let scale = (habits.deviation_16ths as f64).max(habits.recent_16ths as f64 / 20.0);
         (scale > 0.0).then(|| (self.attempt.amount_minor as f64 * 16.0 - habits.recent_16ths as f64) / scale)
     }
 
     /// Share of its payments within an hour and a half of this time of day, drawn towards the share of chance.
     fn hour_share(&self, kind: Kind) -> Option<f64> {
-        let habits = &self.reading(kind)?.habits;
+        let habits = self.habits(kind)?;
         (habits.hours_counted > 0)
             .then(|| (f64::from(habits.near_this_hour) + 1.0) / (f64::from(habits.hours_counted) + 8.0))
     }
@@ -200,21 +217,21 @@ impl Facts<'_> {
 
     /// Hours since the last payment that is known as fraud; none without one.
     fn since_fraud(&self, kind: Kind) -> Option<f64> {
-        let labels = &self.reading(kind)?.labels;
+        let labels = self.labels(kind)?;
         (labels.last_fraud_ms > 0).then(|| hours(self.attempt.at_ms.saturating_sub(labels.last_fraud_ms)))
     }
 
     fn since_genuine(&self, kind: Kind) -> Option<f64> {
-        let labels = &self.reading(kind)?.labels;
+        let labels = self.labels(kind)?;
         (labels.last_genuine_ms > 0).then(|| hours(self.attempt.at_ms.saturating_sub(labels.last_genuine_ms)))
     }
 
     fn streak(&self, kind: Kind) -> Option<f64> {
-        self.reading(kind).map(|reading| f64::from(reading.labels.streak))
+        self.labels(kind).map(|labels| f64::from(labels.streak))
     }
 
     fn streak_age(&self, kind: Kind) -> Option<f64> {
-        let labels = &self.reading(kind)?.labels;
+        let labels = self.labels(kind)?;
         (labels.streak > 0).then(|| hours(self.attempt.at_ms.saturating_sub(labels.streak_since_ms)))
     }
 

@@ -17,6 +17,7 @@ mod config;
 mod engine;
 mod entity;
 mod features;
+mod few;
 mod lists;
 pub mod metrics;
 pub mod model;

@@ -2,9 +2,10 @@
 //! do. They belong to whoever keeps them (the gateway, in its database) and are not in a snapshot of the engine.
 
 use crate::attempt::{Attempt, mix};
-use crate::entity::{EntityId, Kind, ip_key};
+use crate::entity::{EntityId, KeyHasher, Kind, ip_key};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ impl Subject {
 #[derive(Debug, Clone)]
 pub struct Lists {
     names: Vec<(Arc<str>, Kind)>,
-    entries: HashMap<EntityId, Vec<Entry>>,
+    entries: HashMap<EntityId, Vec<Entry>, BuildHasherDefault<KeyHasher>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +81,7 @@ impl Default for Lists {
                 .iter()
                 .map(|(alias, kind)| (Arc::from(*alias), *kind))
                 .collect(),
-            entries: HashMap::new(),
+            entries: HashMap::default(),
         }
     }
 }

@@ -2,19 +2,23 @@
 //! never hold more than [`Neighbours::BYTES_MAX`], however many come.
 
 use crate::attempt::mix;
+use crate::few::heap_bytes;
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Counterparts that are kept one by one; beyond, their number is estimated.
 pub const EXACT_MAX: usize = 128;
 const SLOTS: usize = 256;
+/// Counterparts that need no room of their own: one or two cards a person.
+const IN_PLACE: usize = 2;
 
 /// Counterparts of one key with the second in which each was last seen. Up to [`EXACT_MAX`] in 90 days they are known by 32
 /// bits of their hash; beyond, they share 256 slots and are counted by how many slots are filled (within a sixth up to
 /// five hundred; the estimate ends at 1,568).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Neighbours {
-    Few(Vec<Seen>),
+    Few(#[serde(with = "crate::few")] SmallVec<[Seen; IN_PLACE]>),
     Many(Vec<i32>),
 }
 
@@ -26,7 +30,7 @@ pub(crate) struct Seen {
 
 impl Default for Neighbours {
     fn default() -> Self {
-        Neighbours::Few(Vec::new())
+        Neighbours::Few(SmallVec::new())
     }
 }
 
@@ -63,24 +67,29 @@ impl Neighbours {
     /// Distinct counterparts in the windows that end at `at_ms`, in the order of [`Window::ALL`]; to the second, and those
     /// seen later count.
     pub fn distinct(&self, at_ms: i64) -> [u32; 7] {
-        let from_s = Window::ALL.map(|window| seconds(at_ms.saturating_sub(window.length_ms())));
-        let mut counts = [0u32; 7];
-        match self {
-            Neighbours::Few(few) => {
-                for seen in few {
-                    for (count, from_s) in counts.iter_mut().zip(from_s) {
-                        *count += u32::from(seen.last_s >= from_s);
-                    }
-                }
-                counts
-            }
-            Neighbours::Many(slots) => {
-                for (count, from_s) in counts.iter_mut().zip(from_s) {
-                    *count = slots.iter().map(|last_s| u32::from(*last_s >= from_s)).sum();
-                }
-                counts.map(|filled| DISTINCT[filled as usize])
-            }
+        // eight lanes, so that a counterpart is compared with all windows in two vector instructions; no second is in the last
+        let mut from_s = [i32::MAX; 8];
+        for (from_s, window) in from_s.iter_mut().zip(Window::ALL) {
+            *from_s = seconds(at_ms.saturating_sub(window.length_ms())) - 1;
         }
+        let mut counts = [0i32; 8];
+        let mut count = |last_s: i32| {
+            for (count, from_s) in counts.iter_mut().zip(from_s) {
+                *count += i32::from(last_s > from_s);
+            }
+        };
+        match self {
+            Neighbours::Few(few) => few.iter().for_each(|seen| count(seen.last_s)),
+            Neighbours::Many(slots) => slots.iter().for_each(|last_s| count(*last_s)),
+        }
+        let mut distinct = [0; 7];
+        for (distinct, count) in distinct.iter_mut().zip(counts) {
+            *distinct = match self {
+                Neighbours::Few(_) => count.cast_unsigned(),
+                Neighbours::Many(_) => DISTINCT[count.cast_unsigned() as usize % DISTINCT.len()],
+            };
+        }
+        distinct
     }
 
     /// Reads a little of each cache line.
@@ -93,8 +102,7 @@ impl Neighbours {
 
     pub fn heap_bytes(&self) -> usize {
         match self {
-            Neighbours::Few(few) if few.is_empty() => 0,
-            Neighbours::Few(few) => few.len().next_power_of_two().max(4) * size_of::<Seen>(),
+            Neighbours::Few(few) => heap_bytes::<[Seen; IN_PLACE]>(few.len()),
             Neighbours::Many(_) => Neighbours::BYTES_MAX,
         }
     }

@@ -47,7 +47,8 @@ pub(crate) struct Habits {
 }
 
 impl Profile {
-    pub const BYTES: usize = size_of::<Profile>() + (CURRENCIES_MAX - 1) * size_of::<Spend>();
+    /// Beside itself: other currencies.
+    pub const HEAP_BYTES_MAX: usize = (CURRENCIES_MAX - 1) * size_of::<Spend>();
 
     pub fn observe(&mut self, o: &Observation) {
         let hour = hour(o.at_ms);

@@ -1,8 +1,10 @@
 //! Counts of attempts, and rings of them: stretches of time of one width, the oldest dropped as time goes on. Must never
 //! hold more tiles than it was told to keep.
 
-use crate::window::{Observation, Window};
+use crate::few::heap_bytes;
+use crate::window::{Observation, TILES, Totals, Window};
 use serde::{Deserialize, Serialize};
+use smallvec::{Array, SmallVec};
 
 /// Sums over attempts. A tile's counts stop at 2^27, so that no sum of tiles can pass 32 bits; the sum of amounts wraps, so
 /// that no input can make it panic.
@@ -38,20 +40,36 @@ pub struct Counts {
 
 impl Counts {
     /// One attempt with the flags of an [`Observation`]; its amount if it counts.
+    #[inline]
     pub(crate) fn one(flags: u8, amount_minor: Option<i64>) -> Self {
-        let has = |flag: u8| u32::from(flags & flag != 0);
         Counts {
             amount_minor: amount_minor.unwrap_or(0),
-            attempts: 1,
             priced: u32::from(amount_minor.is_some()),
-            approved: has(Observation::APPROVED),
-            declined: has(Observation::DECLINED),
-            bad_number: has(Observation::BAD_NUMBER),
-            bad_cvc: has(Observation::BAD_CVC),
-            small: has(Observation::SMALL),
-            repeats: has(Observation::REPEAT),
-            probes: has(Observation::PROBE),
-            outliers: has(Observation::OUTLIER),
+            ..BY_FLAGS[flags as usize]
+        }
+    }
+
+    /// Its outcome alone: the attempt is counted already.
+    pub(crate) fn without_the_attempt(self) -> Self {
+        Counts { attempts: 0, ..self }
+    }
+
+    const fn of_flags(flags: u8) -> Self {
+        const fn has(flags: u8, flag: u8) -> u32 {
+            (flags & flag != 0) as u32
+        }
+        Counts {
+            amount_minor: 0,
+            attempts: 1,
+            priced: 0,
+            approved: has(flags, Observation::APPROVED),
+            declined: has(flags, Observation::DECLINED),
+            bad_number: has(flags, Observation::BAD_NUMBER),
+            bad_cvc: has(flags, Observation::BAD_CVC),
+            small: has(flags, Observation::SMALL),
+            repeats: has(flags, Observation::REPEAT),
+            probes: has(flags, Observation::PROBE),
+            outliers: has(flags, Observation::OUTLIER),
             labelled: 0,
             frauds: 0,
         }
@@ -76,6 +94,17 @@ impl Counts {
     }
 }
 
+/// What an attempt counts by its flags: looked up, because a busy key adds up a hundred of them for every payment.
+static BY_FLAGS: [Counts; 256] = {
+    let mut counts = [Counts::of_flags(0); 256];
+    let mut flags = 0;
+    while flags < 256 {
+        counts[flags] = Counts::of_flags(flags as u8);
+        flags += 1;
+    }
+    counts
+};
+
 impl Counts {
     /// Leaves out what a [`Day`] does not count.
     pub(crate) fn keep_what_days_hold(&mut self) {
@@ -93,6 +122,8 @@ impl Counts {
 
 /// Sums over one stretch of time.
 pub(crate) trait Tile: Copy {
+    /// As many as lie in place, without room of their own.
+    type Room: Array<Item = Self>;
     fn new(number: i32) -> Self;
     /// Which stretch this is: event time divided by the width.
     fn number(&self) -> i32;
@@ -108,6 +139,8 @@ pub(crate) struct Minute {
 }
 
 impl Tile for Minute {
+    type Room = [Minute; TILES + 2]; // all of them, and one that is about to go
+
     fn new(number: i32) -> Self {
         Minute {
             counts: Counts::default(),
@@ -148,6 +181,8 @@ pub(crate) struct Day {
 }
 
 impl Tile for Day {
+    type Room = [Day; 6]; // a card that is used once a week for a month
+
     fn new(number: i32) -> Self {
         Day {
             amount_minor: 0,
@@ -183,7 +218,8 @@ impl Tile for Day {
         self.amount_minor = self.amount_minor.wrapping_add(counts.amount_minor);
         self.attempts += counts.attempts as u16;
         self.priced += counts.priced as u16;
-        self.declined += counts.declined as u16;
+        // an outcome may come after its attempt was halved
+        self.declined = self.declined.saturating_add(counts.declined as u16);
         self.outliers += counts.outliers as u16;
         self.labelled += counts.labelled as u16;
         self.frauds += counts.frauds as u16;
@@ -202,11 +238,12 @@ impl Tile for Day {
 
 /// Tiles that are not empty, oldest first; tiles of a second width may follow (see [`Shape`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ring<T>(Vec<T>);
+#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
+pub(crate) struct Ring<T: Tile>(#[serde(with = "crate::few")] SmallVec<T::Room>);
 
-impl<T> Default for Ring<T> {
+impl<T: Tile> Default for Ring<T> {
     fn default() -> Self {
-        Ring(Vec::new())
+        Ring(SmallVec::new())
     }
 }
 
@@ -272,40 +309,40 @@ impl<T: Tile> Ring<T> {
         let expired = |tile: &T| tile.number() < oldest && same_shape(tile);
         if let Some(first) = self.0.iter().position(expired) {
             let last = self.0.iter().rposition(expired).unwrap_or(first);
-            self.0.drain(first..=last);
+            self.0.drain(first..last + 1);
         }
     }
 
-    /// Adds up the tiles that the window ending at `at_ms` touches.
-    pub fn sum(&self, at_ms: i64, shape: Shape, window: Window, totals: &mut Counts) {
+    /// Adds up the tiles that each of these windows, the shortest first, touches when it ends at `at_ms`: one walk for all.
+    pub fn sum<const WINDOWS: usize>(
+        &self,
+        at_ms: i64,
+        shape: Shape,
+        windows: [Window; WINDOWS],
+        totals: &mut [Totals; 7],
+    ) {
         let last = shape.number(at_ms);
-        let first = shape.number(at_ms.saturating_sub(window.length_ms()));
-        let newest_first = self.0.iter().rev().skip_while(|tile| tile.number() > last);
-        for tile in newest_first.take_while(|tile| tile.number() >= first) {
-            tile.add_to(totals);
+        let mut newest_first = self.0.iter().rev().skip_while(|tile| tile.number() > last).peekable();
+        let mut running = Counts::default();
+        for window in windows {
+            let first = shape.number(at_ms.saturating_sub(window.length_ms()));
+            while let Some(tile) = newest_first.next_if(|tile| tile.number() >= first) {
+                tile.add_to(&mut running);
+            }
+            totals[window as usize].counts.merge(&running);
         }
     }
 
-    /// Reads a little of each cache line or two.
+    /// Reads a little of each cache line.
     pub fn touch(&self) -> i64 {
         self.0
             .iter()
-            .step_by(4)
+            .step_by(3)
             .fold(0, |all, tile| all ^ i64::from(tile.number()))
     }
 
     /// From content alone.
     pub fn heap_bytes(&self) -> usize {
-        if self.0.is_empty() {
-            0
-        } else {
-            Self::bytes_of(self.0.len())
-        }
-    }
-
-    /// Bytes of so many tiles on the heap.
-    pub const fn bytes_of(tiles: usize) -> usize {
-        let room = tiles.next_power_of_two();
-        (if room < 4 { 4 } else { room }) * size_of::<T>()
+        heap_bytes::<T::Room>(self.0.len())
     }
 }

@@ -11,10 +11,11 @@
 //!
 //! Must never grow with traffic: see [`History::BYTES_MAX`].
 
+use crate::few::heap_bytes;
 use crate::neighbours::Neighbours;
 use crate::tile::{Counts, Day, Minute, Ring, Shape};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 
 /// Attempts of one key in 24 hours that are kept one by one.
 pub const EXACT_MAX: usize = 128;
@@ -133,27 +134,34 @@ pub struct History {
     currency: [u8; 3],
 }
 
+/// Attempts in order of time; an ordinary card has one or two in 24 hours.
+type Log = SmallVec<[Logged; LOGGED_IN_PLACE]>;
+const LOGGED_IN_PLACE: usize = 2;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Recent {
-    Exact(VecDeque<Logged>),
+    Exact(#[serde(with = "crate::few")] Log),
     Tiled(Box<Tiled>),
 }
 
 impl Default for Recent {
     fn default() -> Self {
-        Recent::Exact(VecDeque::new())
+        Recent::Exact(Log::new())
     }
 }
 
 impl History {
     /// What the history of one key can take on the heap at most: tiles for four windows, then days, weeks and counterparts.
-    pub const BYTES_MAX: usize = size_of::<Tiled>()
-        + Window::SHORT * Ring::<Minute>::bytes_of(TILES + 1)
-        + Ring::<Day>::bytes_of(DAYS.keep + WEEKS.keep)
-        + Neighbours::BYTES_MAX;
+    pub const BYTES_MAX: usize =
+        size_of::<Tiled>() + (DAYS.keep + WEEKS.keep).next_power_of_two() * size_of::<Day>() + Neighbours::BYTES_MAX;
 
     /// Adds one attempt at its place in time.
     pub fn observe(&mut self, o: &Observation) {
+        self.observe_kept(o, true);
+    }
+
+    /// The same; without the past, what leaves the last 24 hours is forgotten.
+    pub(crate) fn observe_kept(&mut self, o: &Observation, keep_past: bool) {
         if self.currency == [0; 3] {
             self.currency = o.currency;
         }
@@ -162,12 +170,17 @@ impl History {
             Recent::Exact(log) => {
                 let currency = self.currency;
                 let past = &mut self.past;
-                insert(log, o, |old| add(past, old.at_ms, &old.counts(currency)));
+                let mut let_go = |old: &Logged| {
+                    if keep_past {
+                        add(past, old.at_ms, &old.counts(currency));
+                    }
+                };
+                insert(log, o, &mut let_go);
                 if log.len() > EXACT_MAX {
                     let mut tiled = Box::<Tiled>::default();
                     for logged in log.iter() {
                         tiled.observe(logged, currency);
-                        add(past, logged.at_ms, &logged.counts(currency));
+                        let_go(logged);
                     }
                     self.recent = Recent::Tiled(tiled);
                 }
@@ -175,14 +188,46 @@ impl History {
             Recent::Tiled(tiled) if o.at_ms.saturating_sub(tiled.newest_ms) > DAY_MS + Window::H24.tile_ms() => {
                 self.recent = Recent::default();
                 if let Recent::Exact(log) = &mut self.recent {
-                    log.push_back(Logged::of(o));
+                    log.push(Logged::of(o));
                 }
             }
             Recent::Tiled(tiled) => {
                 let logged = Logged::of(o);
                 tiled.observe(&logged, self.currency);
-                add(&mut self.past, o.at_ms, &logged.counts(self.currency));
+                if keep_past {
+                    add(&mut self.past, o.at_ms, &logged.counts(self.currency));
+                }
             }
+        }
+    }
+
+    /// What became of an attempt that is counted already, and had no outcome: it is found by time, amount and currency. One that has
+    /// left the log counts where it is counted now.
+    pub(crate) fn resolve(&mut self, o: &Observation, keep_past: bool) {
+        let open = |logged: &&mut Logged| {
+            logged.flags & (Observation::APPROVED | Observation::DECLINED) == 0
+                && (logged.at_ms, logged.amount_minor, logged.currency) == (o.at_ms, o.amount_minor, o.currency)
+        };
+        match &mut self.recent {
+            Recent::Exact(log) => {
+                if let Some(logged) = log.iter_mut().find(open) {
+                    logged.flags |= o.flags;
+                    return; // the past gets it when the log lets it go
+                }
+            }
+            Recent::Tiled(tiled) => {
+                let counts = Counts::one(o.flags, None).without_the_attempt();
+                for (ring, window) in tiled.rings.iter_mut().zip(Window::ALL) {
+                    ring.add(o.at_ms, short(window), &counts);
+                }
+            }
+        }
+        if keep_past {
+            add(
+                &mut self.past,
+                o.at_ms,
+                &Counts::one(o.flags, None).without_the_attempt(),
+            );
         }
     }
 
@@ -200,21 +245,20 @@ impl History {
     /// for a busy key, they are there for the key's own (first) currency alone. Beyond 24 hours only attempts, amounts, declines,
     /// outliers, counterparts and labels are counted.
     pub fn totals(&self, at_ms: i64, currency: [u8; 3], totals: &mut [Totals; 7]) {
-        *totals = Default::default();
         match &self.recent {
             Recent::Exact(log) => log_totals(log, at_ms, currency, totals),
             Recent::Tiled(tiled) => {
-                for ((slot, ring), window) in totals.iter_mut().zip(&tiled.rings).zip(Window::ALL) {
-                    ring.sum(at_ms, short(window), window, &mut slot.counts);
+                *totals = Default::default();
+                for (ring, window) in tiled.rings.iter().zip(Window::ALL) {
+                    ring.sum(at_ms, short(window), [window], totals);
                 }
             }
         }
         for slot in &mut totals[Window::SHORT..] {
             slot.counts.keep_what_days_hold();
         }
-        for (window, shape) in [(Window::D7, DAYS), (Window::D30, WEEKS), (Window::D90, WEEKS)] {
-            self.past.sum(at_ms, shape, window, &mut totals[window as usize].counts);
-        }
+        self.past.sum(at_ms, DAYS, [Window::D7], totals);
+        self.past.sum(at_ms, WEEKS, [Window::D30, Window::D90], totals);
         if currency != self.currency {
             let tiled = usize::from(self.is_exact()) * Window::SHORT;
             for slot in &mut totals[tiled..] {
@@ -226,13 +270,13 @@ impl History {
         }
     }
 
-    /// Reads a little of everything on the heap.
+    /// Reads a little of each cache line, here and on the heap.
     pub(crate) fn touch(&self) -> i64 {
         let recent = match &self.recent {
-            Recent::Exact(log) => log.back().map_or(0, |logged| logged.at_ms),
-            Recent::Tiled(tiled) => tiled.newest_ms,
+            Recent::Exact(log) => log.iter().step_by(3).fold(0, |all, logged| all ^ logged.at_ms),
+            Recent::Tiled(tiled) => tiled.newest_ms, // busy, so it is near anyway
         };
-        recent ^ self.past.touch() ^ self.neighbours.touch()
+        recent ^ i64::from(self.currency[0]) ^ self.past.touch() ^ self.neighbours.touch()
     }
 
     /// Whether every figure up to 24 hours is exact.
@@ -243,9 +287,8 @@ impl History {
     /// Bytes on the heap, computed from content alone so that a replay evicts the same keys.
     pub fn heap_bytes(&self) -> usize {
         let recent = match &self.recent {
-            Recent::Exact(log) if log.is_empty() => 0,
-            Recent::Exact(log) => log.len().next_power_of_two().max(4) * size_of::<Logged>(),
-            Recent::Tiled(_) => size_of::<Tiled>() + Window::SHORT * Ring::<Minute>::bytes_of(TILES + 1),
+            Recent::Exact(log) => heap_bytes::<[Logged; LOGGED_IN_PLACE]>(log.len()),
+            Recent::Tiled(_) => size_of::<Tiled>(),
         };
         recent + self.past.heap_bytes() + self.neighbours.heap_bytes()
     }
@@ -275,19 +318,16 @@ impl Logged {
     }
 }
 
-fn insert(log: &mut VecDeque<Logged>, o: &Observation, mut let_go: impl FnMut(&Logged)) {
-    let newest_ms = log.back().map_or(o.at_ms, |last| last.at_ms.max(o.at_ms));
+fn insert(log: &mut Log, o: &Observation, mut let_go: impl FnMut(&Logged)) {
+    let newest_ms = log.last().map_or(o.at_ms, |last| last.at_ms.max(o.at_ms));
     let horizon_ms = newest_ms.saturating_sub(DAY_MS);
     if o.at_ms <= horizon_ms {
         return let_go(&Logged::of(o));
     }
-    while let Some(first) = log.front().filter(|first| first.at_ms <= horizon_ms) {
-        let_go(first);
-        log.pop_front();
-    }
-    let room = log.len().next_power_of_two().max(4);
-    if log.capacity() > 2 * room {
-        log.shrink_to(room);
+    let kept = log.partition_point(|logged| logged.at_ms <= horizon_ms);
+    log.drain(..kept).for_each(|old| let_go(&old));
+    if log.spilled() && log.capacity() > 4 * log.len() {
+        log.shrink_to_fit();
     }
     let mut place = log.len();
     while place > 0 && log[place - 1].at_ms > o.at_ms {
@@ -296,7 +336,7 @@ fn insert(log: &mut VecDeque<Logged>, o: &Observation, mut let_go: impl FnMut(&L
     log.insert(place, Logged::of(o));
 }
 
-fn log_totals(log: &VecDeque<Logged>, at_ms: i64, currency: [u8; 3], totals: &mut [Totals; 7]) {
+fn log_totals(log: &[Logged], at_ms: i64, currency: [u8; 3], totals: &mut [Totals; 7]) {
     let mut running = Counts::default();
     let mut entries = log.iter().rev().skip_while(|logged| logged.at_ms > at_ms).peekable();
     for (slot, window) in totals.iter_mut().zip(Window::ALL) {

@@ -398,3 +398,75 @@ fn memory_stays_within_its_bound_and_the_active_survive() {
         Some(1.0)
     );
 }
+
+/// Outcomes that become known at once after an attempt without one leave exactly what the outcome itself would have left; later,
+/// after others, they count the same in every window.
+#[test]
+fn an_outcome_that_comes_later_counts_for_its_attempt_and_no_other() {
+    let (direct, later) = (Engine::new(Config::default()), Engine::new(Config::default()));
+    let mut random = Lcg(11);
+    for n in 0..30_000 {
+        let (attempt, outcome) = clean(&mut random, START_MS + n * 9_000);
+        direct.observe(&attempt, outcome);
+        if n % 3 == 0 {
+            later.observe(&attempt, Outcome::Unknown);
+            later.resolve(&attempt, outcome);
+        } else {
+            later.observe(&attempt, outcome);
+        }
+    }
+    assert!(direct.snapshot() == later.snapshot(), "at once");
+
+    let (direct, later) = (Engine::new(Config::default()), Engine::new(Config::default()));
+    let attempts: Vec<(Attempt, Outcome)> = (0..6).map(|n| (tested(n, 1).0, tested(n + 3, 1).1)).collect();
+    attempts
+        .iter()
+        .for_each(|(attempt, outcome)| direct.observe(attempt, *outcome));
+    attempts
+        .iter()
+        .for_each(|(attempt, _)| later.observe(attempt, Outcome::Unknown));
+    attempts
+        .iter()
+        .for_each(|(attempt, outcome)| later.resolve(attempt, *outcome));
+    for hours in [0, 2, 30] {
+        let mut next = tested(7, 1).0;
+        next.at_ms += hours * 3_600_000;
+        assert_eq!(direct.features(&next), later.features(&next), "{hours} hours later");
+    }
+}
+
+/// Every feature of a stream with every kind of identity, outcome and label, in one number: what is made faster must not change a
+/// bit of it.
+#[test]
+fn features_are_what_they_were_bit_for_bit() {
+    let engine = Engine::new(Config::default());
+    let mut random = Lcg(2_026);
+    let mut sum = 0u64;
+    let mut recent: Vec<Attempt> = Vec::new();
+    for n in 0..60_000i64 {
+        let (mut attempt, outcome) = clean(&mut random, START_MS + n * 90_000);
+        attempt.terminal = Some(random.below(300));
+        for value in engine.features(&attempt).values() {
+            sum = sum.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ value.to_bits();
+        }
+        engine.observe(&attempt, outcome);
+        recent.push(attempt);
+        if n % 7 == 0 {
+            let place = random.below(recent.len() as u64) as usize;
+            let labelled = recent.swap_remove(place);
+            let verdict = match random.below(4) {
+                0 => Verdict::Fraud,
+                1 => Verdict::Withdrawn,
+                _ => Verdict::Genuine,
+            };
+            let known_ms = START_MS + n * 90_000;
+            engine.label(&labelled, Label { known_ms, verdict });
+        }
+        if recent.len() > 5_000 {
+            recent.clear();
+        }
+    }
+    assert_eq!(sum, FEATURES_SUM, "{sum:#018x}");
+}
+
+const FEATURES_SUM: u64 = 0xb50c_a9e5_99ad_582c;

@@ -162,13 +162,20 @@ enum MerchantKey {
 impl App {
     /// The service's state, with a scorer that has its state back.
     pub fn new(parts: Parts) -> Arc<Self> {
+        let security: Arc<crate::security::Events> = Arc::default();
         Arc::new(Self {
             reads: parts.reads,
             committer: parts.committer,
             vault: parts.vault,
             scorer: parts.scorer,
             policies: parts.policies,
-            models: crate::risk::models::Models::new(parts.risk.model.clone(), parts.risk.challenger.clone()),
+            models: crate::risk::models::Models::new(
+                parts.risk.model.clone(),
+                parts.risk.challenger.clone(),
+                parts.settings.test_mode,
+                security.clone(),
+                parts.clock.clone(),
+            ),
             history: crate::risk::history::Metrics::default(),
             connectors: parts.connectors,
             routing: crate::routing::Router::default(),
@@ -180,7 +187,7 @@ impl App {
             keys: crate::auth::KeyCache::default(),
             limits: crate::limit::Limits::new(parts.access),
             figures: crate::telemetry::Figures::default(),
-            security: Arc::default(),
+            security,
             callbacks: tokio::sync::Notify::new(),
             merchants: RwLock::default(),
             opened: Mutex::default(),

@@ -34,6 +34,8 @@ pub enum Kind {
     EgressRefused,
     /// sealed history is not what was sealed
     Tampered,
+    /// what the scorer's model sees is no longer what it was trained on
+    ModelDrifted,
 }
 
 impl Kind {
@@ -70,6 +72,7 @@ impl Kind {
             Kind::ForgedCallback => "forged_callback",
             Kind::EgressRefused => "egress_refused",
             Kind::Tampered => "tampered",
+            Kind::ModelDrifted => "model_drifted",
         }
     }
 }
@@ -215,7 +218,7 @@ mod tests {
             }
         }
         let waiting = events.waiting.lock().expect("not poisoned");
-        assert!(waiting.len() <= SOURCES_MAX + Kind::Tampered as usize + 1);
+        assert!(waiting.len() <= SOURCES_MAX + Kind::ModelDrifted as usize + 1);
         assert_eq!(waiting.values().map(|event| event.times).sum::<i64>(), 6000);
         assert_eq!(events.metric.with_label_values(&["wrong_key"]).get(), 6000);
     }

@@ -195,7 +195,7 @@ impl Service {
         let lists = risk::built_in_lists(&vault, config.development);
         let policies = risk::Policies::new(lists, config.permissive_scorer);
         let file = config.risk.snapshot.clone().filter(|file| !file.as_os_str().is_empty());
-        let (scorer, position) =
+        let (scorer, learner, position) =
             risk::history::restore(&reads, anomaly::Config::default(), file.as_deref(), clock.now())
                 .await
                 .context("the scorer's state")?;
@@ -278,9 +278,13 @@ impl Service {
             .context("rules and lists")?;
         rebuilt.store(true, Ordering::Release);
         let (app, until_stopped) = (service.app.clone(), until(stopped.clone()));
-        service
-            .work
-            .push(tokio::spawn(risk::history::run(app, position, file, until_stopped)));
+        service.work.push(tokio::spawn(risk::history::run(
+            app,
+            learner,
+            position,
+            file,
+            until_stopped,
+        )));
         service.work.push(tokio::spawn(risk::signals::run(
             service.app.clone(),
             until(stopped.clone()),

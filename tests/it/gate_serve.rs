@@ -26,6 +26,11 @@ pub struct Second {
 impl Second {
     /// Starts it on the database of `app`, with these settings on top of what it needs.
     pub async fn start(app: &TestApp, name: &str, access: &str, authorities: &Path) -> Self {
+        Self::start_scoring(app, name, access, authorities, "").await
+    }
+
+    /// The same with settings of the scorer.
+    pub async fn start_scoring(app: &TestApp, name: &str, access: &str, authorities: &Path, risk: &str) -> Self {
         let free = || {
             let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
             socket.local_addr().expect("bound").port()
@@ -49,7 +54,7 @@ impl Second {
              [vault]\nkeys = {:?}\n
              [seal]\nkeys = {:?}\nheads = {:?}\n
              [webhooks]\nauthorities = \"\"\n
-             [risk]\nsnapshot = \"\"\n
+             [risk]\nsnapshot = \"\"\n{risk}\n
              [stripe]\nbase_url = {:?}\nsecret_key = {}\nwebhook_secret = {}\nauthorities = \"\"\n",
             role("gateway_app"),
             role("vault_app"),

@@ -37,6 +37,7 @@ mod reconciliation;
 mod reference;
 mod reports;
 mod risk;
+mod risk_operated;
 mod roles;
 mod routing;
 mod scorer;

@@ -7,7 +7,7 @@ use std::path::Path;
 use tests::{Answer, TestApp, eventually};
 
 /// A payment from a device of its own, so that no other test's traffic is in what is counted.
-async fn pay(app: &TestApp, url: &str, card: &str, amount: i64, device: &str) -> Answer {
+pub async fn pay(app: &TestApp, url: &str, card: &str, amount: i64, device: &str) -> Answer {
     app.request_to(url, "POST", "/v1/payment_intents")
         .params(json!({
             "amount": amount, "currency": "usd", "confirm": true,
@@ -19,7 +19,7 @@ async fn pay(app: &TestApp, url: &str, card: &str, amount: i64, device: &str) ->
 }
 
 /// The outcome on the charge of a payment, succeeded or declined.
-async fn outcome(app: &TestApp, paid: &Answer) -> Value {
+pub async fn outcome(app: &TestApp, paid: &Answer) -> Value {
     let body = paid.json.clone();
     let charge = body
         .pointer("/latest_charge")
@@ -30,11 +30,11 @@ async fn outcome(app: &TestApp, paid: &Answer) -> Value {
     app.get(&format!("/v1/charges/{charge}")).send().await.ok()["outcome"].clone()
 }
 
-fn fresh(name: &str) -> String {
+pub fn fresh(name: &str) -> String {
     format!("{name}_{}", uuid::Uuid::now_v7().simple())
 }
 
-async fn make(app: &TestApp, path: &str, parameters: Value) -> Value {
+pub async fn make(app: &TestApp, path: &str, parameters: Value) -> Value {
     app.post(path).params(parameters).send().await.ok()
 }
 
@@ -583,8 +583,45 @@ async fn a_spike_of_refunds_is_a_signal_with_its_numbers_once_a_day() {
     assert_eq!(listed().await.len(), 1, "once a day");
 }
 
+#[tokio::test]
+async fn a_discount_from_a_price_that_nobody_paid_is_a_signal() {
+    let app = TestApp::shared().await;
+    let owner = app.told("/merchants/1/id");
+    let item = fresh("tea");
+    let prices = "INSERT INTO risk.price_day (book_id, item, currency, day, lowest, highest, sales)
+                  SELECT book_id, $2, 'usd', (now() AT TIME ZONE 'UTC')::date - n, 1000, 1200, 3
+                  FROM gateway.merchant, generate_series(1, 7) n WHERE id = $1";
+    app.sql().await.execute(prices, &[&owner, &item]).await.expect("prices");
+    let line = json!([{"name": "Tea", "product_code": item, "quantity": 2, "list_price": 1_500, "deal_price": 900}]);
+    let sale = json!({"amount": 1_800, "currency": "usd", "confirm": true, "payment_method": "pm_card_visa", "line_items": line});
+    app.post("/v1/payment_intents")
+        .account(&owner)
+        .params(sale)
+        .send()
+        .await
+        .ok();
+    for kind in ["fake_discount", "list_price_never_charged"] {
+        let signal = eventually(kind, || async {
+            let form = format!("kind={kind}&limit=100");
+            let listed = app
+                .get("/v1/radar/signals")
+                .account(&owner)
+                .form(&form)
+                .send()
+                .await
+                .ok();
+            let of = |signal: &&Value| signal["subject"] == format!("{item} usd");
+            listed["data"].as_array().expect("a list").iter().find(of).cloned()
+        })
+        .await;
+        let evidence = json!({"list_price": 1_500, "deal_price": 900, "lowest_charged_in_30_days": 1_000,
+                              "highest_charged_in_30_days": 1_200, "days_with_sales": 7});
+        assert_eq!(signal["evidence"], evidence);
+    }
+}
+
 /// What the scorer was told about a charge, in order.
-async fn labels(app: &TestApp, charge: &str) -> Vec<String> {
+pub async fn labels(app: &TestApp, charge: &str) -> Vec<String> {
     let sql = "SELECT fact || ' ' || source FROM risk.history WHERE id = $1 AND source IS NOT NULL ORDER BY at, source";
     let rows = app.sql().await.query(sql, &[&charge]).await.expect("asks");
     rows.iter().map(|row| row.get(0)).collect()

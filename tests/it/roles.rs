@@ -34,6 +34,7 @@ const FORBIDDEN: &[(&str, &str, &str, &[&str])] = &[
     ("gateway_app",   "risk.history",                 "U",     &[]),
     ("gateway_app",   "risk.rule_version",            "U",     &[]),
     ("gateway_app",   "risk.early_fraud_warning",     "U",     &[]),
+    ("gateway_app",   "risk.price_day",               "U",     &[]),
     ("gateway_app",   "risk.merchant_day",            "U",     &[]),
     ("gateway_app",   "risk.identity",                "IU",    &[]),
     ("gateway_app",   "risk.revision",                "IU",    &[]),

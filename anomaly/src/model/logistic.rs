@@ -58,6 +58,11 @@ impl Logistic {
                 .sum::<f64>()
     }
 
+    /// Whether it was made for the features that this program has.
+    pub fn fits(&self) -> bool {
+        self.inputs.len() == FEATURES.len()
+    }
+
     /// How many labels it has learned from.
     pub fn labels(&self) -> u64 {
         self.steps as u64

@@ -6,6 +6,7 @@
 pub mod cost;
 pub mod drift;
 pub mod forest;
+mod layout;
 pub mod logistic;
 pub mod novelty;
 mod reason;
@@ -19,6 +20,7 @@ use crate::features::{FEATURES, Feature, Features};
 use crate::rules::Scored;
 use cost::{Costs, Point, Thresholds};
 use drift::Reference;
+use layout::Layout;
 use novelty::Novelty;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -30,6 +32,8 @@ use std::sync::Arc;
 pub struct Model {
     id: Arc<str>,
     body: Body,
+    /// The trees again, for the path of a payment; none when they are too deep for it.
+    layout: Option<Layout>,
 }
 
 /// What the file holds beside its hash.
@@ -195,6 +199,7 @@ impl Model {
         }
         Ok(Model {
             id: hash[..12.min(hash.len())].into(),
+            layout: Layout::of(&body.trees),
             body,
         })
     }
@@ -211,20 +216,33 @@ impl Model {
 
     /// Score and probability, and nothing for a person: what a challenger is asked.
     pub fn score(&self, features: &Features) -> (f64, f64) {
-        let probability = self
-            .body
-            .calibration
-            .probability(self.body.trees.margin(features.values()));
+        let margin = match &self.layout {
+            Some(layout) => layout.margin(features).0,
+            None => self.body.trees.margin(features.values()),
+        };
+        let probability = self.body.calibration.probability(margin);
         (self.score_of(probability), probability)
     }
 
     /// Score, probability, novelty and the reasons for them.
     pub fn judge(&self, features: &Features) -> Opinion {
         let mut contributions = [0.0; FEATURES.len()];
-        let margin = self.body.trees.explain(features.values(), &mut contributions);
+        let (margin, paths) = match &self.layout {
+            Some(layout) => {
+                let (margin, paths) = layout.margin(features);
+                (margin, Some((layout, paths)))
+            }
+            None => (self.body.trees.explain(features.values(), &mut contributions), None),
+        };
         let probability = self.body.calibration.probability(margin);
         let score = self.score_of(probability);
-        let mut reasons = reason::of_contributions(features, &contributions, score);
+        let mut reasons = Vec::new();
+        if score >= reason::SCORE_MIN {
+            if let Some((layout, paths)) = paths {
+                layout.explain(&paths, &mut contributions);
+            }
+            reasons = reason::of_contributions(features, &contributions, score);
+        }
         let novelty = self.body.novelty.score(features);
         if novelty > self.body.novelty.threshold
             && let Some((feature, value, _)) = self.body.novelty.most_unusual(features)
@@ -262,18 +280,19 @@ impl Calibration {
         log_odds_to_probability(self.slope * margin + self.intercept)
     }
 
-    /// The calibration that makes what was observed the most likely (Newton's method on two numbers).
-    pub fn fit(scored: &[(f64, bool)]) -> Self {
+    /// The calibration that makes what was observed the most likely (Newton's method on two numbers): margins, whether it was
+    /// fraud, and how many payments each stands for.
+    pub fn fit(scored: &[(f64, bool, f64)]) -> Self {
         let mut fit = Calibration {
             slope: 1.0,
             intercept: 0.0,
         };
         for _ in 0..50 {
             let (mut gradient, mut curvature) = ([0.0; 2], [1e-6, 0.0, 1e-6]);
-            for (margin, fraud) in scored {
+            for (margin, fraud, stands_for) in scored {
                 let probability = fit.probability(*margin);
-                let error = probability - f64::from(u8::from(*fraud));
-                let weight = probability * (1.0 - probability);
+                let error = stands_for * (probability - f64::from(u8::from(*fraud)));
+                let weight = stands_for * probability * (1.0 - probability);
                 gradient[0] += error * margin;
                 gradient[1] += error;
                 curvature[0] += weight * margin * margin;
@@ -333,13 +352,14 @@ mod tests {
             intercept: -1.5,
         };
         let mut random = 7u64;
-        let scored: Vec<(f64, bool)> = (0..40_000)
+        let scored: Vec<(f64, bool, f64)> = (0..40_000)
             .map(|n| {
                 let margin = f64::from(n % 200) / 20.0 - 5.0;
                 random = crate::attempt::mix(random);
                 (
                     margin,
                     (random >> 11) as f64 / (1u64 << 53) as f64 <= truth.probability(margin),
+                    1.0,
                 )
             })
             .collect();

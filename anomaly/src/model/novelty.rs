@@ -109,6 +109,14 @@ impl Tail {
     /// Halvings beyond [`USUAL`]: one in 64 is still usual. Beyond the last value seen it goes on as it went before, by at
     /// most three.
     fn surprise(&self, value: f64) -> f64 {
+        // nearly all values: not beyond the halving that ends what is usual
+        if self
+            .halvings
+            .get(USUAL as usize - 1)
+            .is_some_and(|usual| value <= *usual)
+        {
+            return 0.0;
+        }
         let (Some(last), false) = (self.halvings.last(), value.is_nan()) else {
             return 0.0;
         };

@@ -7,7 +7,7 @@ use super::novelty::Novelty;
 use super::trees::{Node, Trees};
 use super::{Body, Calibration, FORMAT, Metrics, Origin, score_of};
 use crate::attempt::mix;
-use crate::features::FEATURES;
+use crate::features::{FEATURES, Features};
 use crate::metrics;
 use forust_ml::sampler::SampleMethod;
 use forust_ml::{GradientBooster, Matrix};
@@ -55,13 +55,24 @@ impl Default for Settings {
 pub struct Rows {
     values: Vec<f64>,
     frauds: Vec<f64>,
+    weights: Vec<f64>,
 }
 
 impl Rows {
     /// Adds a row.
     pub fn push(&mut self, values: &[f64; FEATURES.len()], fraud: bool) {
+        self.push_weighted(values, fraud, 1.0);
+    }
+
+    /// Adds a row that stands for `weight` payments: it was drawn by chance, and its like were not looked at.
+    pub fn push_weighted(&mut self, values: &[f64; FEATURES.len()], fraud: bool, weight: f64) {
+        self.add(values, fraud, weight);
+    }
+
+    fn add(&mut self, values: &[f64], fraud: bool, weight: f64) {
         self.values.extend_from_slice(values);
         self.frauds.push(f64::from(u8::from(fraud)));
+        self.weights.push(weight);
     }
 
     /// Number of rows.
@@ -83,6 +94,13 @@ impl Rows {
     pub fn iter(&self) -> impl Iterator<Item = (&[f64], bool)> {
         let rows = self.values.chunks_exact(FEATURES.len());
         rows.zip(self.frauds.iter().map(|fraud| *fraud > 0.0))
+    }
+
+    /// The same as features.
+    pub fn features(&self) -> impl Iterator<Item = (Features, bool)> {
+        let rows = self.values.as_chunks().0.iter();
+        rows.map(|values| Features::from_values(*values))
+            .zip(self.frauds.iter().map(|fraud| *fraud > 0.0))
     }
 
     fn column(&self, feature: usize) -> impl Iterator<Item = f64> {
@@ -119,7 +137,7 @@ pub fn train(rows: &Rows, settings: &Settings) -> Result<Trees, String> {
         .set_initialize_base_score(false);
     let matrix = Matrix::new(&data, rows.len(), columns.len());
     booster
-        .fit_unweighted(&matrix, &rows.frauds, None)
+        .fit(&matrix, &rows.frauds, &rows.weights, None)
         .map_err(|error| format!("training failed: {error}"))?;
     flatten(&booster, &columns)
 }
@@ -203,26 +221,25 @@ pub fn model(
         ));
     }
     let part = |place: usize| mix(cards[place] ^ 0x70_6172_7473) % PARTS;
-    let mut held_out: Vec<(f64, bool)> = vec![(0.0, false); rows.len()];
+    let mut held_out: Vec<(f64, bool, f64)> = vec![(0.0, false, 0.0); rows.len()];
     for out in 0..PARTS {
         let mut rest = Rows::default();
         for (place, (values, fraud)) in rows.iter().enumerate() {
             if part(place) != out {
-                rest.values.extend_from_slice(values);
-                rest.frauds.push(f64::from(u8::from(fraud)));
+                rest.add(values, fraud, rows.weights[place]);
             }
         }
         let trees = train(&rest, settings)?;
         for (place, (values, fraud)) in rows.iter().enumerate() {
             if part(place) == out {
-                held_out[place] = (trees.margin(values), fraud);
+                held_out[place] = (trees.margin(values), fraud, rows.weights[place]);
             }
         }
     }
     let calibration = Calibration::fit(&held_out);
     let probabilities: Vec<(f64, bool)> = held_out
         .iter()
-        .map(|(margin, fraud)| (calibration.probability(*margin), *fraud))
+        .map(|(margin, fraud, _)| (calibration.probability(*margin), *fraud))
         .collect();
     let squares = probabilities
         .iter()

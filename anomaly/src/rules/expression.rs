@@ -3,13 +3,14 @@
 //! The grammar is CEL's own (crate `cel`); what is kept of it is what can be answered in bounded time from one payment:
 //! comparisons, `&&`, `||`, `!`, `?:`, arithmetic, `x in [..]`, `x in lists.name` and `given(x)`. Nothing loops, so a condition
 //! costs no more than its length. What was not given (no device, no history) is a NaN: every comparison with it is false.
-//! The compiled form reads the features in place, allocates nothing and cannot fail; 50 of CEL's own programs would need
-//! more than the whole budget of an assessment (`benches/engine.rs`).
+//! The compiled form (`chain`) reads the features in place, allocates nothing and cannot fail; 50 of CEL's own programs would
+//! need more than the whole budget of an assessment (`benches/engine.rs`).
 //!
 //! Must never accept a name or a type that it does not know: the writer of a rule learns it when saving, not the buyer.
 
+use super::chain::{Chain, Flag, Number, Operation, Order};
 use crate::attempt::Attempt;
-use crate::entity::{EntityId, Kind};
+use crate::entity::Kind;
 use crate::features::{FEATURES, Feature, Features, Unit};
 use crate::lists::{Listed, Lists};
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo, operators};
@@ -53,7 +54,7 @@ pub(crate) struct Facts<'a> {
 /// A condition, compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Condition {
-    root: Flag,
+    tests: Chain,
     /// The first feature compared with a constant: what the reason shows as value and limit.
     pub shown: Option<(Shown, Option<f64>)>,
     /// The lists asked about, with the kind of subject sought: what the reason names.
@@ -89,7 +90,7 @@ impl Condition {
         };
         match compiler.compile(&tree)? {
             Typed::Flag(root) => Ok(Condition {
-                root,
+                tests: Chain::of(&root),
                 shown: compiler.shown,
                 lists: compiler.asked,
             }),
@@ -102,7 +103,7 @@ impl Condition {
 
     /// Whether it holds.
     pub fn holds(&self, facts: &Facts<'_>) -> bool {
-        self.root.value(facts)
+        self.tests.hold(facts)
     }
 }
 
@@ -129,130 +130,17 @@ pub const NAMES: &[(&str, &str)] = &[
     ("bin", "for lists and given(): the card's first digits"),
 ];
 
-#[derive(Debug, Clone)]
-enum Flag {
-    Constant(bool),
-    Feature(Feature),
-    CvcProvided,
-    Compare(Order, Number, Number),
-    CurrencyIs([u8; 3]),
-    Listed(Kind, u16),
-    FeatureGiven(Feature),
-    SubjectGiven(Kind),
-    ScoreGiven,
-    Not(Box<Flag>),
-    And(Box<Flag>, Box<Flag>),
-    Or(Box<Flag>, Box<Flag>),
-    Same(Box<Flag>, Box<Flag>),
-    If(Box<Flag>, Box<Flag>, Box<Flag>),
-}
-
-#[derive(Debug, Clone)]
-enum Number {
-    Constant(f64),
-    Feature(Feature),
-    ModelScore,
-    Negated(Box<Number>),
-    Computed(Operation, Box<Number>, Box<Number>),
-    If(Box<Flag>, Box<Number>, Box<Number>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Equal,
-    Unequal,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Operation {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-}
-
-impl Flag {
-    fn value(&self, facts: &Facts<'_>) -> bool {
-        match self {
-            Flag::Constant(value) => *value,
-            Flag::Feature(feature) => facts.features.value(*feature).is_some_and(|value| value >= 1.0),
-            Flag::CvcProvided => facts.attempt.cvc_provided,
-            Flag::Compare(order, left, right) => order.holds(left.value(facts), right.value(facts)),
-            Flag::CurrencyIs(code) => facts.attempt.currency.eq_ignore_ascii_case(code),
-            Flag::Listed(kind, list) => facts.listed.on(*kind, *list),
-            Flag::FeatureGiven(feature) => facts.features.value(*feature).is_some(),
-            Flag::SubjectGiven(kind) => EntityId::of(*kind, facts.attempt).is_some(),
-            Flag::ScoreGiven => !facts.model_score.is_nan(),
-            Flag::Not(flag) => !flag.value(facts),
-            Flag::And(left, right) => left.value(facts) && right.value(facts),
-            Flag::Or(left, right) => left.value(facts) || right.value(facts),
-            Flag::Same(left, right) => left.value(facts) == right.value(facts),
-            Flag::If(condition, yes, no) => {
-                if condition.value(facts) {
-                    yes.value(facts)
-                } else {
-                    no.value(facts)
-                }
-            }
-        }
-    }
-}
-
-impl Number {
-    fn value(&self, facts: &Facts<'_>) -> f64 {
-        match self {
-            Number::Constant(value) => *value,
-            Number::Feature(feature) => facts.features.value(*feature).unwrap_or(f64::NAN),
-            Number::ModelScore => facts.model_score,
-            Number::Negated(number) => -number.value(facts),
-            Number::Computed(operation, left, right) => {
-                let (left, right) = (left.value(facts), right.value(facts));
-                match operation {
-                    Operation::Add => left + right,
-                    Operation::Subtract => left - right,
-                    Operation::Multiply => left * right,
-                    Operation::Divide => left / right,
-                }
-            }
-            Number::If(condition, yes, no) => {
-                if condition.value(facts) {
-                    yes.value(facts)
-                } else {
-                    no.value(facts)
-                }
-            }
-        }
-    }
-}
-
-impl Order {
-    fn holds(self, left: f64, right: f64) -> bool {
-        match self {
-            Order::Less => left < right,
-            Order::LessOrEqual => left <= right,
-            Order::Greater => left > right,
-            Order::GreaterOrEqual => left >= right,
-            Order::Equal => left == right,
-            // not `!=`: what was not given is unequal to nothing either
-            Order::Unequal => left.partial_cmp(&right).is_some_and(std::cmp::Ordering::is_ne),
-        }
-    }
-
-    fn of(function: &str) -> Option<Order> {
-        Some(match function {
-            operators::LESS => Order::Less,
-            operators::LESS_EQUALS => Order::LessOrEqual,
-            operators::GREATER => Order::Greater,
-            operators::GREATER_EQUALS => Order::GreaterOrEqual,
-            operators::EQUALS => Order::Equal,
-            operators::NOT_EQUALS => Order::Unequal,
-            _ => return None,
-        })
-    }
+/// CEL's comparisons.
+fn order(function: &str) -> Option<Order> {
+    Some(match function {
+        operators::LESS => Order::Less,
+        operators::LESS_EQUALS => Order::LessOrEqual,
+        operators::GREATER => Order::Greater,
+        operators::GREATER_EQUALS => Order::GreaterOrEqual,
+        operators::EQUALS => Order::Equal,
+        operators::NOT_EQUALS => Order::Unequal,
+        _ => return None,
+    })
 }
 
 /// A part of a condition with its type.
@@ -359,7 +247,7 @@ impl Compiler<'_> {
     }
 
     fn call(&mut self, node: &IdedExpr, function: &str, arguments: &[IdedExpr]) -> Result<Typed, Mistake> {
-        if let Some(order) = Order::of(function)
+        if let Some(order) = order(function)
             && let [left, right] = arguments
         {
             return self.compare(node, order, left, right).map(Typed::Flag);
@@ -400,7 +288,7 @@ impl Compiler<'_> {
                         Ok(Typed::Flag(Flag::If(condition, Box::new(yes), Box::new(no))))
                     }
                     (Typed::Number(yes), Typed::Number(no)) => {
-                        Ok(Typed::Number(Number::If(condition, Box::new(yes), Box::new(no))))
+                        Ok(Typed::Number(Number::If(Box::new((Chain::of(&condition), yes, no)))))
                     }
                     (yes, no) => Err(self.mistake(
                         node,

@@ -8,7 +8,9 @@
 //!
 //! Must never change a decision by the order of two equal rules without saying so: the most severe wins, then the first.
 
+mod chain;
 mod expression;
+mod message;
 
 pub use expression::{CONDITION_MAX, Mistake, NAMES, PARTS_MAX};
 
@@ -17,6 +19,7 @@ use crate::attempt::Attempt;
 use crate::features::{Feature, Features};
 use crate::lists::Lists;
 use expression::{Condition, Facts, Shown};
+use message::Message;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -126,7 +129,7 @@ pub struct Policy {
 struct Compiled {
     name: Arc<str>,
     code: Arc<str>,
-    message: String,
+    message: Message,
     action: Action,
     weight: f64,
     shadow: bool,
@@ -173,7 +176,7 @@ impl Policy {
                 compiled.push(Compiled {
                     name: rule.name.as_str().into(),
                     code: rule.code.as_str().into(),
-                    message: rule.message.clone(),
+                    message: Message::of(&rule.message),
                     action: rule.action,
                     weight: f64::from(rule.weight.min(100)) / 100.0,
                     shadow: rule.state == State::Shadow,
@@ -311,9 +314,7 @@ impl Compiled {
         };
         let message = self
             .message
-            .replace("{value}", &figure(value))
-            .replace("{limit}", &limit.map(figure).unwrap_or_default())
-            .replace("{listed}", listed.map_or("payment", |kind| kind.shown()));
+            .with(value, limit, listed.map_or("payment", |kind| kind.shown()));
         Reason {
             rule: self.name.clone(),
             code: self.code.clone(),
@@ -322,14 +323,5 @@ impl Compiled {
             value,
             contribution,
         }
-    }
-}
-
-/// Whole numbers plainly, others with one decimal.
-fn figure(value: f64) -> String {
-    if value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.1}")
     }
 }

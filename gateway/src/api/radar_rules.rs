@@ -63,14 +63,7 @@ pub(super) async fn backtest(Path(id): Path<String>, mut input: In<RiskWrite>) -
             "Days of history to try the rule on: 1 to 90.",
         ));
     }
-    input
-        .run(|call| async move {
-            let (rule, _) = rules::find(call, &id).await?;
-            rules::check(call, &rule.condition).await?;
-            let outcome = backtest::run(call, &rule.condition, days).await?;
-            rules::keep_backtest(call, &id, &rule.condition, outcome).await
-        })
-        .await
+    input.run(|call| backtest::keep(call, &id, days)).await
 }
 
 pub(super) async fn versions(Path(id): Path<String>, mut input: In<RiskRead>) -> Reply {

@@ -2,17 +2,16 @@
 //!
 //! A list that an active rule asks about cannot be deleted: the rule would be left out.
 
-use super::error::{ApiError, shown};
+use super::error::ApiError;
 use super::input::{In, Reply, RiskRead, RiskWrite};
 use super::list;
 use crate::call::{Answer, Call};
 use crate::commit::{Refused, Unit};
 use crate::payment::flow::{claim, merge_metadata};
-use crate::payment::store::{self, Filter};
-use crate::risk::lists::{self, ITEMS_MAX, LISTS_MAX};
+use crate::payment::store::Filter;
+use crate::risk::lists;
 use crate::risk::rows::{ItemType, ValueList, ValueListItem};
 use crate::{id, wire};
-use anomaly::BUILT_IN;
 use axum::extract::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -30,36 +29,9 @@ pub(super) async fn create(mut input: In<RiskWrite>) -> Reply {
         .ok_or_else(|| ApiError::missing("item_type"))?;
     let metadata = params.metadata("metadata")?;
     params.finish()?;
-    check_alias(&alias)?;
-    let item_type = ItemType::ALL
-        .into_iter()
-        .find(|(word, _)| *word == item_type)
-        .map_or(ItemType::Device, |(_, item_type)| item_type);
-    if let Some((_, kind)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == alias)
-        && *kind != item_type.kind()
-    {
-        return Err(ApiError::invalid(
-            "parameter_invalid_value",
-            "item_type",
-            format!("The list {alias} exists already, for other items."),
-        ));
-    }
+    let item_type = ItemType::named(&item_type).ok_or_else(|| ApiError::missing("item_type"))?;
     input
-        .run(|call| async move {
-            within(call, "value_list", LISTS_MAX, "lists").await?;
-            let mut list = lists::new_list(call, &alias, &name, item_type);
-            merge_metadata(&mut list.details.metadata, metadata.unwrap_or_default());
-            let answer = Answer::ok(&wire::value_list(&list, Vec::new(), false));
-            let unit = Unit::new(call.book_id()).insert(&list);
-            match call.app.commit(claim(call, unit, &list.id, Some(&answer))).await {
-                Err(Refused::Conflict { .. }) => Err(ApiError::invalid(
-                    "value_list_exists",
-                    "alias",
-                    format!("There is a list with the alias {alias} already."),
-                )),
-                done => done.map(|()| answer).map_err(ApiError::from),
-            }
-        })
+        .run(|call| async move { lists::create(call, &alias, &name, item_type, metadata.unwrap_or_default()).await })
         .await
 }
 
@@ -157,7 +129,7 @@ async fn rendered(call: &Call, rows: &[ValueList]) -> Result<Vec<Value>, ApiErro
     rows.iter()
         .map(|list| {
             let own: Vec<&ValueListItem> = items.iter().filter(|item| item.list_id == list.id).collect();
-            let shown = own.iter().take(10).map(|item| rendered_item(call, item));
+            let shown = own.iter().take(10).map(|item| lists::rendered(call, item));
             Ok(wire::value_list(
                 list,
                 shown.collect::<Result<_, ApiError>>()?,
@@ -165,17 +137,6 @@ async fn rendered(call: &Call, rows: &[ValueList]) -> Result<Vec<Value>, ApiErro
             ))
         })
         .collect()
-}
-
-fn rendered_item(call: &Call, item: &ValueListItem) -> Result<Value, ApiError> {
-    let value = lists::value(call, item)?;
-    Ok(wire::value_list_item(
-        &item.id,
-        &item.list_id,
-        &value,
-        item.created_at,
-        item.expires_at,
-    ))
 }
 
 pub(super) async fn create_item(mut input: In<RiskWrite>) -> Reply {
@@ -199,59 +160,7 @@ pub(super) async fn create_item(mut input: In<RiskWrite>) -> Reply {
                 })
         })
         .transpose()?;
-    input.run(|call| put(call, &reference, &value, expires_at)).await
-}
-
-/// Puts a value on a list. One that is on it already with an end gets the new one; one without an end is refused.
-async fn put(call: &Call, reference: &str, value: &str, expires_at: Option<Timestamp>) -> Reply {
-    for _ in 0..RETRIES {
-        let Some((list, stored)) = lists::find(call, reference).await? else {
-            return Err(ApiError::not_found("value list", reference, "value_list"));
-        };
-        let (subject, kept) = lists::subject(list.item_type, value).map_err(|why| {
-            ApiError::invalid(
-                "parameter_invalid_value",
-                "value",
-                format!("Not a value for this list: {why}."),
-            )
-        })?;
-        let mut unit = Unit::new(call.book_id());
-        if !stored {
-            unit = unit.insert(&list);
-        }
-        let item = match lists::on_list(call, &list.id, subject).await? {
-            Some(item) if item.expires_at.is_none() => {
-                return Err(ApiError::invalid(
-                    "value_list_item_exists",
-                    "value",
-                    format!("This value is on the list already ({}).", item.id),
-                ));
-            }
-            Some(mut item) => {
-                item.expires_at = expires_at;
-                unit = unit.update(&mut item);
-                item
-            }
-            None => {
-                within(call, "value_list_item", ITEMS_MAX, "items on lists").await?;
-                let item = lists::item(call, &list, subject, &kept, expires_at)?;
-                unit = unit.insert(&item);
-                item
-            }
-        };
-        let answer = Answer::ok(&wire::value_list_item(
-            &item.id,
-            &list.id,
-            &kept,
-            item.created_at,
-            item.expires_at,
-        ));
-        match call.app.commit(claim(call, unit, &item.id, Some(&answer))).await {
-            Err(Refused::Conflict { .. }) => continue,
-            done => return done.map(|()| answer).map_err(ApiError::from),
-        }
-    }
-    Err(Refused::conflict().into())
+    input.run(|call| lists::put(call, &reference, &value, expires_at)).await
 }
 
 pub(super) async fn index_items(mut input: In<RiskRead>) -> Reply {
@@ -274,44 +183,20 @@ pub(super) async fn index_items(mut input: In<RiskRead>) -> Reply {
     let (rows, more) = list::rows::<ValueListItem>(call, &page, &filters).await?;
     let data = rows
         .iter()
-        .map(|item| rendered_item(call, item))
+        .map(|item| lists::rendered(call, item))
         .collect::<Result<_, _>>()?;
     list::of(call, "/v1/radar/value_list_items", data, more).await
 }
 
 pub(super) async fn retrieve_item(Path(id): Path<String>, mut input: In<RiskRead>) -> Reply {
     input.take().finish()?;
-    let item = load_item(&input.call, &id).await?;
-    Ok(Answer::ok(&rendered_item(&input.call, &item)?))
+    let item = lists::load_item(&input.call, &id).await?;
+    Ok(Answer::ok(&lists::rendered(&input.call, &item)?))
 }
 
 pub(super) async fn delete_item(Path(id): Path<String>, mut input: In<RiskWrite>) -> Reply {
     input.take().finish()?;
-    let call = &input.call;
-    for _ in 0..RETRIES {
-        let mut item = load_item(call, &id).await?;
-        item.deleted = true;
-        let unit = Unit::new(call.book_id()).update(&mut item);
-        match call.app.commit(claim(call, unit, &id, None)).await {
-            Err(Refused::Conflict { .. }) => continue,
-            done => done.map_err(ApiError::from)?,
-        }
-        let gone = json!({"id": id, "object": "radar.value_list_item", "deleted": true});
-        return Ok(Answer::ok(&gone));
-    }
-    Err(Refused::conflict().into())
-}
-
-async fn load_item(call: &Call, item_id: &str) -> Result<ValueListItem, ApiError> {
-    let found: Option<ValueListItem> = if id::is_valid(id::prefix::VALUE_LIST_ITEM, item_id) {
-        let client = call.app.reads.get().await?;
-        store::get(&**client, call.book_id(), item_id).await?
-    } else {
-        None
-    };
-    found
-        .filter(|item| !item.deleted)
-        .ok_or_else(|| ApiError::not_found("value list item", item_id, "item"))
+    lists::remove(&input.call, &id).await
 }
 
 fn not_deleted() -> Filter {
@@ -320,41 +205,4 @@ fn not_deleted() -> Filter {
         value: Box::new(false),
         r#type: Type::BOOL,
     }
-}
-
-async fn within(call: &Call, table: &'static str, most: i64, what: &str) -> Result<(), ApiError> {
-    let client = call.app.reads.get().await?;
-    let sql = format!("SELECT count(*) FROM risk.{table} WHERE book_id = $1 AND NOT deleted");
-    let rows = client.query_typed(&sql, &[(&call.book_id(), Type::INT8)]).await?;
-    let count: i64 = match rows.first() {
-        Some(row) => row.try_get(0)?,
-        None => 0,
-    };
-    if count < most {
-        return Ok(());
-    }
-    Err(ApiError::invalid(
-        "value_list_limit",
-        "",
-        format!("An account has at most {most} {what}: delete what is not in use."),
-    ))
-}
-
-fn check_alias(alias: &str) -> Result<(), ApiError> {
-    let fits = alias.len() <= 100
-        && alias
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        && alias.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-    if fits {
-        return Ok(());
-    }
-    Err(ApiError::invalid(
-        "parameter_invalid_value",
-        "alias",
-        format!(
-            "An alias is lower-case letters, digits and underscores, a letter first, at most 100: {}.",
-            shown(alias)
-        ),
-    ))
 }

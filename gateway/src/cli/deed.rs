@@ -130,7 +130,7 @@ fn is_missing(error: &tokio_postgres::Error) -> bool {
 }
 
 /// `operator:NAME@HOST`: who logged in to this machine, also behind sudo, as the kernel has it.
-fn operator() -> String {
+pub(super) fn operator() -> String {
     let login = std::fs::read_to_string("/proc/self/loginuid").ok();
     let login = login
         .and_then(|text| text.trim().parse().ok())

@@ -377,7 +377,7 @@ fn certificate(text: &str) -> Result<String, String> {
     }
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     match text.parse::<SignedDuration>() {
         Ok(duration) if !duration.is_negative() => Ok(duration),
         _ => Err("expected a duration such as 30s, 15m, 24h".to_owned()),

@@ -219,6 +219,9 @@ mod tests {
         ("risk generate", "makes a file"),
         ("risk score", "files in, scores out"),
         ("risk show", "shows a file"),
+        ("risk rules list", "rules, which every charge tells"),
+        ("risk rules show", "a rule, and counts"),
+        ("risk lists list", "names of lists, and counts"),
         ("webhooks deliveries", "names of events, and how the receiver answered"),
     ];
 
@@ -266,6 +269,14 @@ mod tests {
         "vault shred pm_1 --yes",
         "audit export",
         "risk train --out model.json",
+        "risk rules propose --merchant acct_1 new_card --action review --condition card_unseen",
+        "risk rules backtest --merchant acct_1 new_card",
+        "risk rules activate --merchant acct_1 new_card",
+        "risk rules retire --merchant acct_1 new_card",
+        "risk lists show --merchant acct_1 email_blocklist",
+        "risk lists create --merchant acct_1 regulars --items email",
+        "risk lists add --merchant acct_1 email_blocklist eve@example.org --for 24h",
+        "risk lists remove --merchant acct_1 rsli_1",
         "webhooks resend evt_1",
     ];
 

@@ -13,8 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::deed::Deed;
 use super::table::{Align, Table};
 use super::{database, print};
+use crate::clock::Clock;
 use crate::config::Settings;
-use crate::vault::{FileKms, Keeper, Keys, Kms, Shred, Status, Transit};
+use crate::vault::{FileKms, Keeper, Keys, Kms, Shred, Status, Transit, Vault};
 
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
@@ -41,9 +42,9 @@ impl Args {
 }
 
 #[derive(clap::Args)]
-struct Where {
+pub(super) struct Where {
     #[command(flatten)]
-    database: database::Which,
+    pub(super) database: database::Which,
 
     /// Settings of `counterfoil serve`, for the key file or the transit engine; without it, vault.keys of the
     /// development folder
@@ -152,7 +153,15 @@ pub(super) async fn run(args: Args) -> Result<()> {
 }
 
 impl Where {
-    async fn keeper(&self) -> Result<Keeper> {
+    /// The vault itself, with the keys of its secrets loaded: for what commands seal and read.
+    pub(super) async fn vault(&self) -> Result<Vault> {
+        let (keys, kms) = self.keys()?;
+        let vault = Vault::open(self.database.database()?.pool(2)?, keys, kms, Clock::default());
+        vault.load().await.context("the vault's keys of secrets")?;
+        Ok(vault)
+    }
+
+    fn keys(&self) -> Result<(Keys, Arc<dyn Kms>)> {
         let (file, transit) = match &self.config {
             Some(config) => {
                 let settings = Settings::load(config).with_context(|| format!("settings of {}", config.display()))?;
@@ -165,6 +174,11 @@ impl Where {
             Some(transit) => Arc::new(Transit::new(transit)?),
             None => Arc::new(FileKms::open(&file)?),
         };
+        Ok((keys, kms))
+    }
+
+    async fn keeper(&self) -> Result<Keeper> {
+        let (keys, kms) = self.keys()?;
         let client = self.database.connect().await?;
         Ok(Keeper::open(client, keys, kms).await?)
     }

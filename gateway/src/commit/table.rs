@@ -134,7 +134,7 @@ pub(crate) fn qualified(name: &str) -> String {
 /// Columns that an insert names where the others have defaults that only the server knows.
 fn inserted(table: Table) -> &'static str {
     match table {
-        Table::RiskHistory => "book_id, id, fact, source, at",
+        Table::RiskHistory => "book_id, id, fact, source, resolves, at",
         _ => "*",
     }
 }

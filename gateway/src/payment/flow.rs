@@ -299,7 +299,7 @@ impl Attempt {
         *payment = state::apply(payment, &started)?;
         let context = asked.signals.context(payment, instrument.cvc.is_some());
         let facts = risk::attempt(call.at, &call.merchant, payment, &instrument.method.card, &context);
-        let (verdict, mut risk) = risk::assess(app, &facts, payment.book_id);
+        let (verdict, mut risk, seen) = risk::assess(app, &facts, payment.book_id);
         let card = &instrument.method.card;
         let query = Query {
             amount: payment.amount,
@@ -316,6 +316,9 @@ impl Attempt {
         }
         risk::sample(app, &payment.id, &mut risk);
         let review = risk.decision == "review";
+        if review {
+            risk.shapley = app.models.shapley(&seen); // a person will ask why; tenths of a millisecond, so for them alone
+        }
         let charge = Charge {
             book_id: payment.book_id,
             id: charge_id,

@@ -288,6 +288,12 @@ pub struct Risk {
     /// what the trained models said
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<crate::risk::models::Said>,
+    /// what the online regression said: a probability
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<f64>,
+    /// for a person who looks at the attempt: what moved the model's score
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapley: Vec<Value>,
     /// rules on trial that fired, with what they would have asked for
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<Value>,

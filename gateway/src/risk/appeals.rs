@@ -25,6 +25,7 @@ const RETRIES: usize = 20;
 const ALLOW_LIST: &str = "card_fingerprint_allowlist";
 /// How often overdue appeals are looked for.
 const EVERY: Duration = Duration::from_secs(60);
+const EVERY_IN_TESTS: Duration = Duration::from_secs(1);
 
 /// Somebody asks for a person's look at a blocked attempt.
 pub async fn create(call: &Call, charge_id: &str, requested_by: &str, statement: String) -> Result<Answer, ApiError> {
@@ -156,13 +157,14 @@ async fn finish(call: &Call, unit: Unit, appeal: &mut BlockAppeal, r#type: &str)
 /// Tells of appeals that nobody has answered in time, for as long as the service runs.
 pub async fn run(app: Arc<App>, shutdown: impl Future<Output = ()>) {
     tokio::pin!(shutdown);
+    let every = if app.settings.test_mode { EVERY_IN_TESTS } else { EVERY };
     loop {
         if let Err(error) = round(&app).await {
             tracing::warn!(error = error.message, "overdue appeals cannot be told; trying again");
         }
         tokio::select! {
             () = &mut shutdown => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(every) => {}
         }
     }
 }

@@ -1,13 +1,16 @@
 //! A condition tried on history: what it would have stopped, what of that was fraud, and what it would have cost.
 //!
 //! The log is replayed through a scorer of its own, the same code that judges live, every merchant's attempts in it, because
-//! an address or a card is seen by all. Labels count for the attempt that they are about; what has none counts as genuine,
-//! and the answer says since when labels may still be missing. It must never write, nor run twice at once in a process.
+//! an address or a card is seen by all; it begins 90 days before the first day that counts, or as many as [`ROWS_MAX`] allows.
+//! A condition about the model's score sees what the model of that day said. Labels count for the attempt that they are about;
+//! what has none counts as genuine, and the answer says since when labels may still be missing. It must never write, nor run
+//! twice at once in a process, nor ask today's model about payments that it may have been trained on without saying so.
 
-use super::history::entry;
+use super::history::{COLUMNS, Entry, HISTORY_DAYS, LOG, What};
+use super::rules;
 use crate::api::error::ApiError;
-use crate::call::Call;
-use anomaly::{Action, Decision, Engine, Label, Lists, Policy, Rule, State, Verdict};
+use crate::call::{Answer, Call};
+use anomaly::{Action, Decision, Engine, Lists, Outcome, Policy, Rule, Scored, State, Verdict};
 use futures_util::TryStreamExt;
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
@@ -16,14 +19,10 @@ use std::pin::pin;
 use tokio::sync::Semaphore;
 use tokio_postgres::types::{ToSql, Type};
 
-/// The longest window of most features is a day: so much is read before the first day that counts.
-const WARM_UP_DAYS: i64 = 1;
 /// More rows than this would take the process from its payments for too long.
 const ROWS_MAX: i64 = 2_000_000;
 /// Most labels arrive within so many days.
 const LABELS_DAYS: i64 = 30;
-/// What the replay may remember.
-const MEMORY_BYTES: usize = 128 << 20;
 
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
@@ -31,6 +30,11 @@ static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 struct Outcomes {
     attempts: Vec<Attempted>,
     by_charge: HashMap<String, usize>,
+    /// days read before the first that counts
+    warm_up_days: i64,
+    /// scores that a model gave at the time, and that the model of today gave for want of them
+    scores_of_the_time: u64,
+    scores_of_today: u64,
 }
 
 struct Attempted {
@@ -40,6 +44,14 @@ struct Attempted {
     stopped: bool,
     amount: i64,
     currency: [u8; 3],
+}
+
+/// Tries a rule's condition on the last `days` of the call's merchant, and keeps what came of it with the rule.
+pub async fn keep(call: &Call, reference: &str, days: i64) -> Result<Answer, ApiError> {
+    let (rule, _) = rules::find(call, reference).await?;
+    rules::check(call, &rule.condition).await?;
+    let outcome = run(call, &rule.condition, days).await?;
+    rules::keep_backtest(call, &rule.id, &rule.condition, outcome).await
 }
 
 /// Tries a condition on the last `days` of the call's merchant.
@@ -57,10 +69,7 @@ pub async fn run(call: &Call, condition: &str, days: i64) -> Result<Value, ApiEr
     let now = call.app.clock.now();
     let since = now - SignedDuration::from_hours(24 * days);
     let policy = alone(&call.app.policies.of(call.book_id()), condition)?;
-    let engine = Engine::new(anomaly::Config {
-        memory_bytes_max: MEMORY_BYTES,
-        ..anomaly::Config::default()
-    });
+    let engine = Engine::new(call.app.scorer.config().clone());
     let outcomes = replay(call, &engine, &policy, since).await?;
     Ok(told(
         &outcomes,
@@ -92,66 +101,111 @@ fn alone(policy: &Policy, condition: &str) -> Result<Policy, ApiError> {
     })
 }
 
-async fn replay(call: &Call, engine: &Engine, policy: &Policy, since: jiff::Timestamp) -> Result<Outcomes, ApiError> {
+/// Days before `since` that can be read with the days that count, without more than [`ROWS_MAX`] rows; an error when those alone are
+/// more.
+async fn warm_up_days(call: &Call, since: jiff::Timestamp) -> Result<i64, ApiError> {
     let client = call.app.reads.get().await?;
-    let from = since - SignedDuration::from_hours(24 * WARM_UP_DAYS);
-    let sql = "SELECT l.id, l.book_id, l.fact, l.at, c.created_at, c.amount, c.currency, c.card->>'fingerprint', c.card->>'bin',
-                      c.context::text, c.risk->>'decision'
-               FROM risk.history l JOIN gateway.charge c ON c.book_id = l.book_id AND c.id = l.id
-               WHERE l.at >= $1 ORDER BY l.recorded, l.at, l.book_id, l.id, l.fact LIMIT $2";
-    let limit = ROWS_MAX + 1;
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::TIMESTAMPTZ), (&limit, Type::INT8)];
-    let mut rows = pin!(client.query_typed_raw(sql, parameters).await?);
-    let (mut outcomes, mut read) = (Outcomes::default(), 0);
-    while let Some(row) = rows.try_next().await? {
-        read += 1;
+    let from = since - SignedDuration::from_hours(24 * HISTORY_DAYS);
+    let rows = client
+        .query_typed(
+            "SELECT greatest(0, ceil(extract(epoch FROM $1 - at) / 86400))::bigint AS day, count(*) FROM risk.history
+             WHERE at >= $2 GROUP BY 1 ORDER BY 1",
+            &[(&since, Type::TIMESTAMPTZ), (&from, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    let (mut read, mut days) = (0, HISTORY_DAYS);
+    for row in &rows {
+        let day: i64 = row.try_get(0)?;
+        read += row.try_get::<_, i64>(1)?;
         if read > ROWS_MAX {
-            return Err(ApiError::invalid(
-                "backtest_too_large",
-                "days",
-                format!("There are more than {ROWS_MAX} attempts in that time. Ask for fewer days."),
-            ));
-        }
-        if read % 256 == 0 {
-            tokio::task::yield_now().await;
-        }
-        let (attempt, fact, at) = entry(&row)?;
-        let own = row.try_get::<_, i64>(1)? == call.book_id();
-        match fact.outcome() {
-            Ok(outcome) => {
-                if own && at >= since {
-                    let charge: String = row.try_get(0)?;
-                    outcomes.by_charge.insert(charge, outcomes.attempts.len());
-                    let live: Option<&str> = row.try_get(10)?;
-                    outcomes.attempts.push(Attempted {
-                        flagged: engine.assess(&attempt, policy).decision == Decision::Review,
-                        approved: outcome == anomaly::Outcome::Approved,
-                        fraud: false,
-                        stopped: live == Some("block"),
-                        amount: attempt.amount_minor,
-                        currency: attempt.currency,
-                    });
-                }
-                engine.observe(&attempt, outcome);
-            }
-            Err(verdict) => {
-                if own
-                    && let Some(place) = outcomes.by_charge.get(row.try_get::<_, &str>(0)?)
-                    && let Some(attempted) = outcomes.attempts.get_mut(*place)
-                {
-                    attempted.fraud = verdict == Verdict::Fraud;
-                }
-                engine.label(
-                    &attempt,
-                    Label {
-                        known_ms: at.as_millisecond(),
-                        verdict,
-                    },
-                );
-            }
+            days = day - 1;
+            break;
         }
     }
+    if days >= 0 {
+        return Ok(days);
+    }
+    Err(ApiError::invalid(
+        "backtest_too_large",
+        "days",
+        format!("There are more than {ROWS_MAX} attempts in that time. Ask for fewer days."),
+    ))
+}
+
+async fn replay(call: &Call, engine: &Engine, policy: &Policy, since: jiff::Timestamp) -> Result<Outcomes, ApiError> {
+    let mut outcomes = Outcomes {
+        warm_up_days: warm_up_days(call, since).await?,
+        ..Outcomes::default()
+    };
+    let client = call.app.reads.get().await?;
+    let from = since - SignedDuration::from_hours(24 * outcomes.warm_up_days);
+    let sql = format!(
+        "SELECT {COLUMNS}, c.risk->>'decision' AS decision, (c.risk->'model'->>'score')::float8 AS score {LOG}
+         WHERE l.at >= $1 ORDER BY l.recorded, l.at, l.book_id, l.id, l.fact LIMIT $2"
+    );
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::TIMESTAMPTZ), (&ROWS_MAX, Type::INT8)];
+    let mut rows = pin!(client.query_typed_raw(&sql, parameters).await?);
+    let mut read = 0u64;
+    while let Some(row) = rows.try_next().await? {
+        read += 1;
+        if read.is_multiple_of(256) {
+            tokio::task::yield_now().await;
+        }
+        let entry = Entry::read(&row)?;
+        let own = entry.book_id == call.book_id();
+        match entry.what {
+            What::Attempt(outcome) if own && entry.at >= since => {
+                let features = engine.features(&entry.attempt);
+                let score = match row.try_get::<_, Option<f64>>("score")? {
+                    Some(score) => {
+                        outcomes.scores_of_the_time += 1;
+                        Some(score)
+                    }
+                    None => {
+                        let score = call.app.models.score(&features);
+                        outcomes.scores_of_today += u64::from(score.is_some());
+                        score
+                    }
+                };
+                let scored = score.map(|score| Scored {
+                    score,
+                    reasons: Vec::new(),
+                });
+                let live: Option<&str> = row.try_get("decision")?;
+                outcomes.by_charge.insert(entry.id.clone(), outcomes.attempts.len());
+                outcomes.attempts.push(Attempted {
+                    flagged: policy.judge(&entry.attempt, &features, scored).decision == Decision::Review,
+                    approved: outcome == Outcome::Approved,
+                    fraud: false,
+                    stopped: live == Some("block"),
+                    amount: entry.attempt.amount_minor,
+                    currency: entry.attempt.currency,
+                });
+            }
+            What::Attempt(_) => {}
+            What::Resolved(_) | What::Label(_) if !own => {}
+            What::Resolved(outcome) => {
+                if let Some(attempted) = outcomes.of(&entry.id) {
+                    attempted.approved = outcome == Outcome::Approved;
+                }
+            }
+            What::Label(verdict) => {
+                if let Some(attempted) = outcomes.of(&entry.id) {
+                    attempted.fraud = verdict == Verdict::Fraud;
+                }
+            }
+        }
+        entry.tell(engine);
+    }
     Ok(outcomes)
+}
+
+impl Outcomes {
+    /// This charge's, if it counts.
+    fn of(&mut self, charge_id: &str) -> Option<&mut Attempted> {
+        let place = self.by_charge.get(charge_id)?;
+        self.attempts.get_mut(*place)
+    }
 }
 
 fn told(outcomes: &Outcomes, condition: &str, days: i64, immature_since: jiff::Timestamp) -> Value {
@@ -185,5 +239,7 @@ fn told(outcomes: &Outcomes, condition: &str, days: i64, immature_since: jiff::T
         "money_saved": money(&|a| a.flagged && a.fraud && a.approved),
         "money_of_false_positives": money(&|a| a.flagged && a.approved && !a.fraud),
         "labels_incomplete_since": immature_since.as_second(),
+        "warm_up_days": outcomes.warm_up_days,
+        "model_scores": {"of_the_time": outcomes.scores_of_the_time, "of_today": outcomes.scores_of_today},
     })
 }

@@ -9,12 +9,13 @@
 //! twice. The file is a cache: when it is missing, broken or of another database, the log is read from [`HISTORY_DAYS`] ago.
 //! It must never be read half, and the service is not ready before the log has been read to its end.
 
+use super::online::Learner;
 use super::rows::Fact;
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::payment::rows::RiskContext;
 use crate::telemetry::table;
-use anomaly::{Attempt, Engine, Label};
+use anomaly::{Attempt, Engine, Label, Outcome, Verdict};
 use anyhow::Context;
 use deadpool_postgres::Pool;
 use futures_util::TryStreamExt;
@@ -39,7 +40,7 @@ pub const HISTORY_DAYS: i64 = 90;
 /// How often the state is written to its file.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
 /// Of the file's shape.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A position before everything.
 const BEGINNING: &str = "1:1:";
 
@@ -52,7 +53,7 @@ pub struct Position {
     since: Timestamp,
 }
 
-/// The last line of the file: what its first part is.
+/// The last line of the file: what the lines before it are.
 #[derive(Debug, Serialize, Deserialize)]
 struct Trailer {
     format: u32,
@@ -98,27 +99,27 @@ pub async fn restore(
     config: anomaly::Config,
     file: Option<&Path>,
     now: Timestamp,
-) -> anyhow::Result<(Engine, Position)> {
+) -> anyhow::Result<(Engine, Learner, Position)> {
     let client = reads.get().await?;
     let since = now - SignedDuration::from_hours(24 * HISTORY_DAYS);
     let begun = Instant::now();
     let mut restored = None;
     if let Some(file) = file.filter(|file| file.exists()) {
         match load(file, config.clone()) {
-            Ok((engine, trailer)) if continues(&**client, &trailer).await? => {
+            Ok((engine, learner, trailer)) if continues(&**client, &trailer).await? => {
                 let seen = trailer.seen;
-                restored = Some((engine, Position { seen, since }));
+                restored = Some((engine, learner, Position { seen, since }));
             }
             Ok(_) => tracing::warn!("the scorer's file is of another database or of its future: not used"),
             Err(error) => tracing::warn!(%error, "the scorer's file cannot be used: its history is read instead"),
         }
     }
     let from_file = restored.is_some();
-    let (engine, mut position) = restored.unwrap_or_else(|| {
+    let (engine, mut learner, mut position) = restored.unwrap_or_else(|| {
         let seen = BEGINNING.to_owned();
-        (Engine::new(config), Position { seen, since })
+        (Engine::new(config), Learner::default(), Position { seen, since })
     });
-    let rows = advance(&**client, &engine, &mut position).await?;
+    let rows = advance(&**client, &engine, &mut learner, &mut position).await?;
     let (entities, bytes) = engine.size();
     tracing::info!(
         rows,
@@ -128,12 +129,19 @@ pub async fn restore(
         milliseconds = begun.elapsed().as_millis() as u64,
         "the scorer has its state back"
     );
-    Ok((engine, position))
+    Ok((engine, learner, position))
 }
 
 /// Keeps the scorer in step for as long as the service runs, and writes the file at its end.
-pub async fn run(app: Arc<App>, mut position: Position, file: Option<PathBuf>, shutdown: impl Future<Output = ()>) {
+pub async fn run(
+    app: Arc<App>,
+    mut learner: Learner,
+    mut position: Position,
+    file: Option<PathBuf>,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
+    app.models.publish(&mut learner);
     let mut written = Instant::now();
     let mut stopping = false;
     while !stopping {
@@ -143,8 +151,9 @@ pub async fn run(app: Arc<App>, mut position: Position, file: Option<PathBuf>, s
             () = app.committer.learned.notified() => {}
             () = tokio::time::sleep(POLL) => {}
         }
-        match step(&app, &mut position).await {
+        match step(&app, &mut learner, &mut position).await {
             Ok(rows) => {
+                app.models.publish(&mut learner);
                 app.history.rows.inc_by(rows);
                 app.history.at.set(app.clock.now().as_second());
             }
@@ -158,7 +167,7 @@ pub async fn run(app: Arc<App>, mut position: Position, file: Option<PathBuf>, s
             .filter(|_| stopping || written.elapsed() >= SNAPSHOT_EVERY)
         {
             written = Instant::now();
-            if let Err(error) = save(&app, &position, file).await {
+            if let Err(error) = save(&app, &learner, &position, file).await {
                 tracing::warn!(%error, "the scorer's file was not written; a restart reads its history instead");
             }
         }
@@ -166,37 +175,38 @@ pub async fn run(app: Arc<App>, mut position: Position, file: Option<PathBuf>, s
     }
 }
 
-async fn step(app: &App, position: &mut Position) -> Result<u64, ApiError> {
+async fn step(app: &App, learner: &mut Learner, position: &mut Position) -> Result<u64, ApiError> {
     let client = app.reads.get().await?;
-    Ok(advance(&**client, &app.scorer, position).await?)
+    Ok(advance(&**client, &app.scorer, learner, position).await?)
 }
 
 /// Reads what was committed since the position, in the order of the transactions, and moves the position behind it.
 async fn advance(
     client: &impl GenericClient,
     engine: &Engine,
+    learner: &mut Learner,
     position: &mut Position,
 ) -> Result<u64, tokio_postgres::Error> {
     // One statement, one snapshot: the position it gives back is exactly what its rows are.
-    let sql =
-        "SELECT s.seen, h.book_id, h.fact, h.at, h.created_at, h.amount, h.currency, h.fingerprint, h.bin, h.context
-         FROM (SELECT pg_current_snapshot()::text AS seen) s
-         LEFT JOIN (SELECT l.recorded, l.id, l.book_id, l.fact, l.at, c.created_at, c.amount, c.currency,
-                           c.card->>'fingerprint' AS fingerprint, c.card->>'bin' AS bin, c.context::text AS context
-                    FROM risk.history l JOIN gateway.charge c ON c.book_id = l.book_id AND c.id = l.id
+    let sql = format!(
+        "SELECT h.*, s.seen FROM (SELECT pg_current_snapshot()::text AS seen) s
+         LEFT JOIN (SELECT {COLUMNS}, l.recorded {LOG}
                     WHERE l.recorded >= pg_snapshot_xmin($1::text::pg_snapshot)
                       AND NOT pg_visible_in_snapshot(l.recorded, $1::text::pg_snapshot) AND l.at >= $2) h ON true
-         ORDER BY h.recorded, h.at, h.book_id, h.id, h.fact";
+         ORDER BY h.recorded, h.at, h.book_id, h.id, h.fact"
+    );
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&position.seen, Type::TEXT), (&position.since, Type::TIMESTAMPTZ)];
-    let mut rows = pin!(client.query_typed_raw(sql, parameters).await?);
+    let mut rows = pin!(client.query_typed_raw(&sql, parameters).await?);
     let (mut read, mut seen) = (0, None);
     while let Some(row) = rows.try_next().await? {
         if seen.is_none() {
-            seen = Some(row.try_get(0)?);
+            seen = Some(row.try_get("seen")?);
         }
-        if row.try_get::<_, Option<i64>>(1)?.is_some() {
-            apply(engine, &row)?;
+        if row.try_get::<_, Option<&str>>(0)?.is_some() {
+            let entry = Entry::read(&row)?;
+            learner.hear(&entry, engine);
+            entry.tell(engine);
             read += 1;
         }
     }
@@ -206,38 +216,76 @@ async fn advance(
     Ok(read)
 }
 
-fn apply(engine: &Engine, row: &Row) -> Result<(), tokio_postgres::Error> {
-    let (attempt, fact, at) = entry(row)?;
-    match fact.outcome() {
-        Ok(outcome) => engine.observe(&attempt, outcome),
-        Err(verdict) => engine.label(
-            &attempt,
-            Label {
-                known_ms: at.as_millisecond(),
-                verdict,
-            },
-        ),
-    }
-    Ok(())
+/// What [`Entry::read`] reads, of the log [`LOG`]; the reader's own columns follow.
+pub(super) const COLUMNS: &str =
+    "l.id, l.book_id, l.fact, l.at, c.created_at, c.amount, c.currency, c.card->>'fingerprint' AS fingerprint,
+     c.card->>'bin' AS bin, c.context::text AS context, l.resolves";
+pub(super) const LOG: &str = "FROM risk.history l JOIN gateway.charge c ON c.book_id = l.book_id AND c.id = l.id";
+
+/// One row of the log.
+pub(super) struct Entry {
+    /// the charge's
+    pub book_id: i64,
+    /// the charge's
+    pub id: String,
+    pub attempt: Attempt,
+    pub what: What,
+    /// when it became known
+    pub at: Timestamp,
 }
 
-/// A row of the log as the scorer takes it: columns `book_id, fact, at, created_at, amount, currency, fingerprint, bin, context`
-/// from the second on.
-pub(super) fn entry(row: &Row) -> Result<(Attempt, Fact, Timestamp), tokio_postgres::Error> {
-    let word: &str = row.try_get(2)?;
-    // What the CHECK of the column allows is what the enum has; an unknown word of a newer version is an attempt.
-    let fact = serde_json::from_value(word.into()).unwrap_or(Fact::Unknown);
-    let context: RiskContext = serde_json::from_str(row.try_get(9)?).unwrap_or_default();
-    let attempt = super::facts(
-        row.try_get(4)?,
-        row.try_get(1)?,
-        row.try_get(5)?,
-        row.try_get(6)?,
-        row.try_get::<_, Option<&str>>(7)?.unwrap_or_default(),
-        row.try_get::<_, Option<&str>>(8)?.unwrap_or_default(),
-        &context,
-    );
-    Ok((attempt, fact, row.try_get(3)?))
+/// What a row of the log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// an attempt, with what is known of its outcome
+    Attempt(Outcome),
+    /// the outcome of one that was there as unknown
+    Resolved(Outcome),
+    Label(Verdict),
+}
+
+impl Entry {
+    /// From a row that begins with [`COLUMNS`].
+    pub fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let word: &str = row.try_get(2)?;
+        // What the CHECK of the column allows is what the enum has; an unknown word of a newer version is an attempt.
+        let fact: Fact = serde_json::from_value(word.into()).unwrap_or(Fact::Unknown);
+        let what = match (fact.outcome(), row.try_get::<_, Option<bool>>(10)?) {
+            (Ok(outcome), Some(true)) => What::Resolved(outcome),
+            (Ok(outcome), _) => What::Attempt(outcome),
+            (Err(verdict), _) => What::Label(verdict),
+        };
+        let context: RiskContext = serde_json::from_str(row.try_get(9)?).unwrap_or_default();
+        let book_id = row.try_get(1)?;
+        let attempt = super::facts(
+            row.try_get(4)?,
+            book_id,
+            row.try_get(5)?,
+            row.try_get(6)?,
+            row.try_get::<_, Option<&str>>(7)?.unwrap_or_default(),
+            row.try_get::<_, Option<&str>>(8)?.unwrap_or_default(),
+            &context,
+        );
+        Ok(Self {
+            book_id,
+            id: row.try_get(0)?,
+            attempt,
+            what,
+            at: row.try_get(3)?,
+        })
+    }
+
+    /// Tells it to a scorer.
+    pub fn tell(&self, engine: &Engine) {
+        match self.what {
+            What::Attempt(outcome) => engine.observe(&self.attempt, outcome),
+            What::Resolved(outcome) => engine.resolve(&self.attempt, outcome),
+            What::Label(verdict) => {
+                let known_ms = self.at.as_millisecond();
+                engine.label(&self.attempt, Label { known_ms, verdict });
+            }
+        }
+    }
 }
 
 /// Whether a file continues in this database: it is this one, and not from after what it has.
@@ -252,7 +300,7 @@ async fn continues(client: &impl GenericClient, trailer: &Trailer) -> anyhow::Re
     Ok(!rows.is_empty())
 }
 
-async fn save(app: &App, position: &Position, file: &Path) -> anyhow::Result<()> {
+async fn save(app: &App, learner: &Learner, position: &Position, file: &Path) -> anyhow::Result<()> {
     let identity: uuid::Uuid = {
         let client = app.reads.get().await?;
         let rows = client.query_typed("SELECT id FROM risk.identity", &[]).await?;
@@ -260,12 +308,18 @@ async fn save(app: &App, position: &Position, file: &Path) -> anyhow::Result<()>
     };
     // Taken here, between two readings; written while reading goes on.
     let snapshot = app.scorer.snapshot();
-    let (seen, file) = (position.seen.clone(), file.to_owned());
-    tokio::task::spawn_blocking(move || store(&snapshot, identity, seen, &file)).await?
+    let (learner, seen, file) = (learner.clone(), position.seen.clone(), file.to_owned());
+    tokio::task::spawn_blocking(move || store(&snapshot, &learner, identity, seen, &file)).await?
 }
 
-/// The state, a line break, and the trailer in one line; whole or not at all.
-fn store(snapshot: &anomaly::Snapshot, identity: uuid::Uuid, seen: String, file: &Path) -> anyhow::Result<()> {
+/// The scorer's state, that of its online regression, and the trailer, a line each; whole or not at all.
+fn store(
+    snapshot: &anomaly::Snapshot,
+    learner: &Learner,
+    identity: uuid::Uuid,
+    seen: String,
+    file: &Path,
+) -> anyhow::Result<()> {
     let fresh = file.with_extension(format!("{}.new", std::process::id()));
     let written = (|| {
         let mut out = Hashing {
@@ -273,6 +327,8 @@ fn store(snapshot: &anomaly::Snapshot, identity: uuid::Uuid, seen: String, file:
             hash: Sha256::new(),
         };
         serde_json::to_writer(&mut out, snapshot)?;
+        out.write_all(b"\n")?;
+        serde_json::to_writer(&mut out, learner)?;
         let sha256 = hex::encode(out.hash.finalize());
         let trailer = Trailer {
             format: FORMAT,
@@ -293,7 +349,7 @@ fn store(snapshot: &anomaly::Snapshot, identity: uuid::Uuid, seen: String, file:
     written.with_context(|| format!("writing {}", file.display()))
 }
 
-fn load(file: &Path, config: anomaly::Config) -> anyhow::Result<(Engine, Trailer)> {
+fn load(file: &Path, config: anomaly::Config) -> anyhow::Result<(Engine, Learner, Trailer)> {
     let text = std::fs::read(file)?;
     let body = text.strip_suffix(b"\n").context("it breaks off")?;
     let line = body
@@ -311,9 +367,15 @@ fn load(file: &Path, config: anomaly::Config) -> anyhow::Result<(Engine, Trailer
         hex::encode(Sha256::digest(state)) == trailer.sha256,
         "its sum does not match"
     );
-    let snapshot = serde_json::from_slice(state).context("its state cannot be read")?;
+    let split = state
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .context("a part is missing")?;
+    let snapshot = serde_json::from_slice(&state[..split]).context("its state cannot be read")?;
     let engine = Engine::restore(config, snapshot).context("it was written by another version of the scorer")?;
-    Ok((engine, trailer))
+    let learner: Learner = serde_json::from_slice(&state[split + 1..]).context("its regression cannot be read")?;
+    anyhow::ensure!(learner.fits(), "its regression was made for other features");
+    Ok((engine, learner, trailer))
 }
 
 struct Hashing<W> {

@@ -9,6 +9,8 @@ pub mod history;
 pub mod learn;
 pub mod lists;
 pub mod models;
+pub mod online;
+pub mod prices;
 pub mod rows;
 pub mod rules;
 pub mod signals;
@@ -211,6 +213,8 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
             .map(|r| json!({"code": *r.code, "message": r.message, "feature": r.feature, "value": r.value, "contribution": r.contribution}))
             .collect(),
         model: None,
+        online: None,
+        shapley: Vec::new(),
         shadow: verdict
             .shadow
             .iter()
@@ -219,18 +223,19 @@ pub fn stored(verdict: &anomaly::Assessment) -> Risk {
     }
 }
 
-/// What model, rules and lists say of an attempt, and what is kept of it.
-pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment, Risk) {
+/// What model, rules and lists say of an attempt, what is kept of it, and what they looked at.
+pub fn assess(app: &App, facts: &Attempt, book_id: i64) -> (anomaly::Assessment, Risk, anomaly::Features) {
     let _span = tracing::debug_span!("assess").entered();
     let features = app.scorer.features(facts);
     let (said, scored) = app.models.judge(&features).unzip();
     let verdict = app.policies.of(book_id).judge(facts, &features, scored);
     let risk = Risk {
         model: said,
+        online: app.models.online(&features),
         ..stored(&verdict)
     };
     app.figures.assessed(&risk.decision);
-    (verdict, risk)
+    (verdict, risk, features)
 }
 
 /// Sends a small share of what would be allowed to a person all the same, chosen by chance: without it nobody knows what the

@@ -3,25 +3,33 @@
 //!
 //! A file that appears or changes is read within seconds, checked (hash, features, content) and put in force whole; one
 //! that is not a model changes nothing and is said loudly. What a model said is kept with the attempt, by the model's id.
-//! Features and scores are compared with those of its training; when they have drifted, somebody is told. It must never
+//! Features and scores are compared with those of its training; when they have drifted, the operator gets an alarm. It must never
 //! wait for a file in the path of a payment.
 
+use super::online::{self, Learner};
 use crate::app::App;
+use crate::clock::Clock;
+use crate::security::{self, Kind, Source};
 use crate::telemetry::table;
-use anomaly::Features;
 use anomaly::model::Model;
 use anomaly::model::drift::{Drift, DriftLevel};
-use arc_swap::ArcSwapOption;
-use prometheus::{GaugeVec, IntGaugeVec, Registry};
+use anomaly::model::logistic::Logistic;
+use anomaly::{FEATURES, Features};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Registry};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(2);
-/// Payments between two reports of drift.
+/// Payments between two reports of drift; in tests nobody waits for so many.
 const DRIFT_PAYMENTS: u64 = 10_000;
+const DRIFT_PAYMENTS_IN_TESTS: u64 = 1_000;
+/// Features whose share in a score a person is shown.
+const SHAPLEY_MAX: usize = 10;
 
 /// What the models said of an attempt, as it is stored with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,8 +57,13 @@ pub struct Challenged {
 pub struct Models {
     champion: Slot,
     challenger: Slot,
+    online: ArcSwap<Logistic>,
     drift: Mutex<Option<(Arc<str>, Drift)>>,
+    drift_payments: u64,
+    security: Arc<security::Events>,
+    clock: Clock,
     psi: GaugeVec,
+    labels: IntGauge,
     loaded: IntGaugeVec,
 }
 
@@ -69,7 +82,13 @@ struct Stamp {
 
 impl Models {
     /// The models in these files, as far as they are there.
-    pub fn new(champion: Option<PathBuf>, challenger: Option<PathBuf>) -> Self {
+    pub fn new(
+        champion: Option<PathBuf>,
+        challenger: Option<PathBuf>,
+        test_mode: bool,
+        security: Arc<security::Events>,
+        clock: Clock,
+    ) -> Self {
         let slot = |role, file: Option<PathBuf>| Slot {
             role,
             file: file.filter(|file| !file.as_os_str().is_empty()),
@@ -79,7 +98,16 @@ impl Models {
         let models = Self {
             champion: slot("champion", champion),
             challenger: slot("challenger", challenger),
+            online: ArcSwap::default(),
             drift: Mutex::default(),
+            drift_payments: if test_mode {
+                DRIFT_PAYMENTS_IN_TESTS
+            } else {
+                DRIFT_PAYMENTS
+            },
+            security,
+            clock,
+            labels: table::gauge("counterfoil_scorer_online_labels"),
             psi: table::levels("counterfoil_scorer_drift_psi"),
             loaded: table::gauges("counterfoil_scorer_model_loaded"),
         };
@@ -93,6 +121,7 @@ impl Models {
     /// When they are shown already.
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.psi.clone()))?;
+        registry.register(Box::new(self.labels.clone()))?;
         registry.register(Box::new(self.loaded.clone()))
     }
 
@@ -119,6 +148,39 @@ impl Models {
         Some((said, opinion.scored))
     }
 
+    /// The champion's score alone, and nothing kept of it: for trials on history.
+    pub(super) fn score(&self, features: &Features) -> Option<f64> {
+        let champion = self.champion.model.load_full()?;
+        Some(champion.score(features).0)
+    }
+
+    /// What the online regression says of an attempt: a probability of fraud, which decides nothing. None before it has learned enough.
+    pub fn online(&self, features: &Features) -> Option<f64> {
+        online::probability(&self.online.load(), features)
+    }
+
+    /// What the regression has learned is what is asked from here on.
+    pub(super) fn publish(&self, learner: &mut Learner) {
+        if let Some(logistic) = learner.news() {
+            self.labels.set(i64::try_from(logistic.labels()).unwrap_or(i64::MAX));
+            self.online.store(Arc::new(logistic.clone()));
+        }
+    }
+
+    /// The features that moved the champion's score most, for a person who looks at the case: exact Shapley values in log-odds.
+    /// Empty without a champion.
+    pub fn shapley(&self, features: &Features) -> Vec<Value> {
+        let Some(champion) = self.champion.model.load_full() else {
+            return Vec::new();
+        };
+        let values = champion.shapley(features);
+        let told = values.iter().take(SHAPLEY_MAX).map(|(feature, log_odds)| {
+            let line = &FEATURES[*feature as usize];
+            json!({"feature": line.name, "meaning": line.meaning, "value": features.value(*feature), "log_odds": log_odds})
+        });
+        told.collect()
+    }
+
     fn count(&self, model: &Model, features: &Features, score: f64) {
         let reference = &model.body().reference;
         let mut drift = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +189,7 @@ impl Models {
         }
         let Some((_, counted)) = drift.as_mut() else { return };
         counted.add(reference, features, score);
-        if counted.payments() < DRIFT_PAYMENTS {
+        if counted.payments() < self.drift_payments {
             return;
         }
         let report = counted.report(reference);
@@ -148,6 +210,9 @@ impl Models {
                 ?drifted,
                 "what the model sees is not what it was trained on: look, and train it again"
             );
+            let detail = format!("model {}: {}", model.id(), drifted.join(", "));
+            self.security
+                .record(Kind::ModelDrifted, &Source::found(&detail), "", self.clock.now());
         }
     }
 
@@ -229,16 +294,16 @@ fn stamp(file: &Path) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anomaly::backtest::{Transaction, train_model};
+    use anomaly::backtest::{Protocol, Replay, Transaction, train_model};
     use anomaly::model::cost::Costs;
     use anomaly::model::train::Settings;
-    use anomaly::{Config, Engine};
+    use anomaly::{Attempt, Config, Engine};
 
     const DAY_MS: i64 = 86_400_000;
 
-    /// A small model: large amounts are fraud. `turn` makes one differ from the next.
-    fn trained(turn: i64) -> String {
-        let transactions: Vec<Transaction> = (0..1_500)
+    /// Fifty payments a day for thirty days, of which a twentieth is large, and fraud. `turn` makes one differ from the next.
+    fn history(turn: i64) -> Vec<Transaction> {
+        (0..1_500)
             .map(|n: i64| {
                 let large = n % 20 == turn;
                 Transaction {
@@ -251,7 +316,12 @@ mod tests {
                     scenario: 0,
                 }
             })
-            .collect();
+            .collect()
+    }
+
+    /// A small model.
+    fn trained(turn: i64) -> String {
+        let transactions = history(turn);
         let settings = Settings {
             trees: 5,
             ..Settings::default()
@@ -265,7 +335,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("counterfoil-models-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&folder).unwrap();
         let (file, beside) = (folder.join("model.json"), folder.join("challenger.json"));
-        let models = Models::new(Some(file.clone()), Some(beside.clone()));
+        let models = Models::new(
+            Some(file.clone()),
+            Some(beside.clone()),
+            true,
+            Arc::default(),
+            Clock::default(),
+        );
         let context = crate::payment::rows::RiskContext::default();
         let at = jiff::Timestamp::UNIX_EPOCH;
         let attempt = super::super::facts(at, 1, 50_600, "usd", "print", "424242", &context);
@@ -302,6 +378,37 @@ mod tests {
         models.refresh();
         let (said, _) = models.judge(&features).expect("the other");
         assert_eq!((said.model, said.challenger), (challenger, None));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// A thousand payments as in training, and nobody is told; a thousand others, and there is an alarm with what has moved.
+    #[test]
+    fn drift_is_an_alarm_with_what_has_moved() {
+        let folder = std::env::temp_dir().join(format!("counterfoil-drift-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("model.json");
+        std::fs::write(&file, trained(3)).unwrap();
+        let security: Arc<security::Events> = Arc::default();
+        let models = Models::new(Some(file), None, true, security.clone(), Clock::default());
+        let alarms = || security.metric.with_label_values(&["model_drifted"]).get();
+        let (transactions, protocol) = (history(3), Protocol::handbook());
+        let mut replay = Replay::new(&transactions, &protocol).unwrap();
+        let mut seen = 0;
+        while let Some((place, features)) = replay.next() {
+            // the days that it was trained on
+            if (3..=23).contains(&replay.day(place)) && seen < DRIFT_PAYMENTS_IN_TESTS {
+                models.judge(&features).expect("a model");
+                seen += 1;
+            }
+        }
+        assert_eq!((seen, alarms()), (DRIFT_PAYMENTS_IN_TESTS, 0));
+        let strange = Engine::new(Config::default()).features(&Attempt {
+            amount_minor: 10_000_000,
+            ..transactions[0].attempt()
+        });
+        (0..DRIFT_PAYMENTS_IN_TESTS).for_each(|_| drop(models.judge(&strange)));
+        assert_eq!(alarms(), 1);
+        assert!(models.psi.with_label_values(&["amount"]).get() >= 0.25);
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

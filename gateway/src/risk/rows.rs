@@ -19,6 +19,9 @@ pub struct History {
     pub id: String,
     pub fact: Fact,
     pub source: Option<Source>,
+    /// true for the outcome of an attempt that is there already, as one whose outcome was not known
+    #[serde(default)]
+    pub resolves: Option<bool>,
     pub at: Timestamp,
 }
 
@@ -112,7 +115,16 @@ impl History {
             id: charge.id.clone(),
             fact: outcome.into(),
             source: None,
+            resolves: None,
             at,
+        }
+    }
+
+    /// What became of an attempt that is there already: its outcome was not known.
+    pub fn resolved(charge: &Charge, outcome: Outcome, at: Timestamp) -> Self {
+        Self {
+            resolves: Some(true),
+            ..Self::attempt(charge, outcome, at)
         }
     }
 
@@ -123,6 +135,7 @@ impl History {
             id: charge_id.to_owned(),
             fact: verdict.into(),
             source: Some(source),
+            resolves: None,
             at,
         }
     }
@@ -222,6 +235,12 @@ impl ItemType {
         ("ip_address", ItemType::IpAddress),
         ("device", ItemType::Device),
     ];
+
+    /// The type of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|(known, _)| *known == word);
+        known.map(|(_, item_type)| item_type)
+    }
 
     /// The word.
     pub fn as_str(self) -> &'static str {

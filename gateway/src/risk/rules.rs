@@ -56,13 +56,19 @@ pub async fn all(call: &Call) -> Result<Vec<(RiskRule, bool)>, ApiError> {
     Ok(rules)
 }
 
-/// The rule with this id.
-pub async fn find(call: &Call, rule_id: &str) -> Result<(RiskRule, bool), ApiError> {
-    all(call)
-        .await?
+/// The rule with this id, or with this name.
+pub async fn find(call: &Call, reference: &str) -> Result<(RiskRule, bool), ApiError> {
+    let found = all(call).await?;
+    let found = found
         .into_iter()
-        .find(|(rule, _)| rule.id == rule_id)
-        .ok_or_else(|| ApiError::not_found("rule", rule_id, "rule"))
+        .find(|(rule, _)| rule.id == reference || rule.name == reference);
+    found.ok_or_else(|| ApiError::not_found("rule", reference, "rule"))
+}
+
+/// The rule with this name, if there is one.
+pub async fn named(call: &Call, name: &str) -> Result<Option<RiskRule>, ApiError> {
+    let known = all(call).await?.into_iter().find(|(rule, _)| rule.name == name);
+    Ok(known.map(|(rule, _)| rule))
 }
 
 /// Makes a rule; watched, unless it is to be off.
@@ -143,14 +149,14 @@ pub async fn delete(call: &Call, rule_id: &str) -> Result<Answer, ApiError> {
 }
 
 /// Every version of a rule that was kept, newest first.
-pub async fn versions(call: &Call, rule_id: &str) -> Result<Vec<Value>, ApiError> {
-    find(call, rule_id).await?;
+pub async fn versions(call: &Call, reference: &str) -> Result<Vec<Value>, ApiError> {
+    let (rule, _) = find(call, reference).await?;
     let client = call.app.reads.get().await?;
     let rows = client
         .query_typed(
             "SELECT row_to_json(t)::text FROM risk.rule_version t WHERE book_id = $1 AND id LIKE $2 || '.%'
              ORDER BY created_at DESC, length(id) DESC, id DESC LIMIT 100",
-            &[(&call.book_id(), Type::INT8), (&escaped(rule_id), Type::TEXT)],
+            &[(&call.book_id(), Type::INT8), (&escaped(&rule.id), Type::TEXT)],
         )
         .await?;
     let rows = rows
@@ -193,7 +199,7 @@ async fn modify(call: &Call, rule_id: &str, edit: &Edit) -> Result<Answer, ApiEr
         // a shipped rule that was changed and reset has a row, deleted
         let stored: Option<RiskRule> = {
             let client = call.app.reads.get().await?;
-            store::get(&**client, call.book_id(), rule_id).await?
+            store::get(&**client, call.book_id(), &rule.id).await?
         };
         let unit = match stored {
             Some(row) => {

@@ -1,9 +1,11 @@
-//! What a merchant's own traffic says about the merchant: a spike of refunds, a sudden change of volume, of amounts, of declines.
+//! What a merchant's own traffic says about the merchant: a spike of refunds, a sudden change of volume, of amounts, of declines;
+//! and what its prices say (`prices`).
 //!
 //! The last 24 hours are compared with the four weeks before them, per merchant and currency, from what is committed. A day
 //! that is over is summed up once and kept. A finding is a signal with the numbers that it rests on, once a day: it is for
 //! people who look after merchants. It must never stop a payment: a merchant's sale is not the buyer's fault.
 
+use super::prices::{self, Charged, Sale};
 use super::rows::{Signal, SignalStatus};
 use crate::api::error::ApiError;
 use crate::app::App;
@@ -147,7 +149,141 @@ async fn round(app: &Arc<App>) -> Result<usize, ApiError> {
             written += usize::from(write(app, book_id, &currency, finding, now).await?);
         }
     }
+    Ok(written + prices(app, now).await?)
+}
+
+/// Holds the prices of the last 24 hours against those of the 30 days before.
+async fn prices(app: &Arc<App>, now: Timestamp) -> Result<usize, ApiError> {
+    sum_up_prices(app, now).await?;
+    let mut by_book: BTreeMap<(i64, String), Vec<Sale>> = BTreeMap::new();
+    {
+        let client = app.reads.get().await?;
+        let from = first_id(now - SignedDuration::from_hours(24));
+        let rows = client
+            .query_typed(
+                &format!(
+                    "SELECT p.book_id, p.currency, {ITEM}, (i->>'list_price')::bigint, (i->>'deal_price')::bigint,
+                            floor(extract(epoch FROM p.created_at) / 3600)::bigint,
+                            hashtextextended(coalesce(p.customer_id, c.card->>'fingerprint'), 0)
+                     FROM gateway.merchant m
+                     JOIN gateway.payment p ON p.book_id = m.book_id AND p.id >= $1 AND p.line_items IS NOT NULL AND p.amount_received > 0
+                     JOIN gateway.charge c ON c.book_id = p.book_id AND c.id = p.charge_id
+                     CROSS JOIN jsonb_array_elements(p.line_items) i
+                     WHERE (i->>'deal_price')::bigint > 0 ORDER BY p.id DESC LIMIT $2"
+                ),
+                &[(&from, Type::TEXT), (&SALES_MAX, Type::INT8)],
+            )
+            .await?;
+        for row in &rows {
+            let sale = Sale {
+                item: row.try_get(2)?,
+                list: row.try_get(3)?,
+                deal: row.try_get(4)?,
+                hour: row.try_get(5)?,
+                buyer: row.try_get::<_, Option<i64>>(6)?.unwrap_or_default().cast_unsigned(),
+            };
+            by_book
+                .entry((row.try_get(0)?, row.try_get(1)?))
+                .or_default()
+                .push(sale);
+        }
+    }
+    let mut written = 0;
+    for ((book_id, currency), sales) in by_book {
+        let before = charged(app, book_id, &currency, &sales, now).await?;
+        for (item, finding) in prices::find(&sales, &before) {
+            let subject = format!("{item} {currency}");
+            written += usize::from(write(app, book_id, &subject, finding, now).await?);
+        }
+    }
     Ok(written)
+}
+
+/// What was charged for these items on the 30 days before today, oldest first.
+async fn charged(
+    app: &App,
+    book_id: i64,
+    currency: &str,
+    sales: &[Sale],
+    now: Timestamp,
+) -> Result<BTreeMap<String, Vec<Charged>>, ApiError> {
+    let mut items: Vec<&str> = sales.iter().map(|sale| sale.item.as_str()).collect();
+    items.sort_unstable();
+    items.dedup();
+    let client = app.reads.get().await?;
+    let rows = client
+        .query_typed(
+            "SELECT item, lowest, highest FROM risk.price_day
+             WHERE book_id = $1 AND currency = $2 AND item = ANY($3)
+               AND day BETWEEN ($4 AT TIME ZONE 'UTC')::date - 30 AND ($4 AT TIME ZONE 'UTC')::date - 1
+             ORDER BY item, day",
+            &[
+                (&book_id, Type::INT8),
+                (&currency, Type::TEXT),
+                (&items, Type::TEXT_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    let mut charged: BTreeMap<String, Vec<Charged>> = BTreeMap::new();
+    for row in &rows {
+        let day = Charged {
+            lowest: row.try_get(1)?,
+            highest: row.try_get(2)?,
+        };
+        charged.entry(row.try_get(0)?).or_default().push(day);
+    }
+    Ok(charged)
+}
+
+/// Sums up the prices of each day that is over and not summed up yet.
+async fn sum_up_prices(app: &App, now: Timestamp) -> Result<(), ApiError> {
+    let client = app.reads.get().await?;
+    let missing = client
+        .query_typed(
+            "SELECT d::timestamp AT TIME ZONE 'UTC', (d + 1)::timestamp AT TIME ZONE 'UTC'
+             FROM generate_series(1, 30) n CROSS JOIN LATERAL (SELECT ($1 AT TIME ZONE 'UTC')::date - n AS d) day
+             WHERE NOT EXISTS (SELECT 1 FROM risk.price_day m WHERE m.book_id = 0 AND m.item = '' AND m.currency = '' AND m.day = d)",
+            &[(&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    for row in missing {
+        let (from, to): (Timestamp, Timestamp) = (row.try_get(0)?, row.try_get(1)?);
+        // The row of book 0 says that the day is done; of two processes the second writes nothing.
+        let sql = format!(
+            "INSERT INTO risk.price_day (book_id, item, currency, day, lowest, highest, sales)
+             SELECT p.book_id, {ITEM}, p.currency, ($1 AT TIME ZONE 'UTC')::date, min((i->>'deal_price')::bigint),
+                    max((i->>'deal_price')::bigint), sum((i->>'quantity')::bigint)::bigint
+             FROM gateway.merchant m
+             JOIN gateway.payment p ON p.book_id = m.book_id AND p.id >= $2 AND p.id < $3 AND p.line_items IS NOT NULL AND p.amount_received > 0
+             CROSS JOIN jsonb_array_elements(p.line_items) i
+             WHERE (i->>'deal_price')::bigint > 0 GROUP BY 1, 2, 3
+             UNION ALL SELECT 0, '', '', ($1 AT TIME ZONE 'UTC')::date, 0, 0, 1
+             ON CONFLICT DO NOTHING"
+        );
+        client
+            .execute_typed(
+                &sql,
+                &[
+                    (&from, Type::TIMESTAMPTZ),
+                    (&first_id(from), Type::TEXT),
+                    (&first_id(to), Type::TEXT),
+                ],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// What identifies an item: its product code, or its name.
+const ITEM: &str = "left(coalesce(i->>'product_code', i->>'name'), 200)";
+/// Lines of one look at most, the newest: where more are sold, a look sees less than a day, and there is one every 15 minutes.
+const SALES_MAX: i64 = 200_000;
+
+/// The least id of a payment that is made at this moment: ids begin with their time.
+fn first_id(at: Timestamp) -> String {
+    let milliseconds = u128::try_from(at.as_millisecond()).unwrap_or_default();
+    id::from_uuid(id::prefix::PAYMENT, uuid::Uuid::from_u128(milliseconds << 80))
 }
 
 /// Attempts and refunds of a time, by merchant and currency.
@@ -189,14 +325,14 @@ async fn sum_up(app: &App, now: Timestamp) -> Result<(), ApiError> {
     let client = app.reads.get().await?;
     let missing = client
         .query_typed(
-            "SELECT d::date, (d AT TIME ZONE 'UTC')::timestamptz, ((d + interval '1 day') AT TIME ZONE 'UTC')::timestamptz
-             FROM generate_series(($1 AT TIME ZONE 'UTC')::date - $2::int, ($1 AT TIME ZONE 'UTC')::date - 1, interval '1 day') d
-             WHERE NOT EXISTS (SELECT 1 FROM risk.merchant_day m WHERE m.book_id = 0 AND m.day = d::date)",
+            "SELECT d::timestamp AT TIME ZONE 'UTC', (d + 1)::timestamp AT TIME ZONE 'UTC'
+             FROM generate_series(1, $2::int) n CROSS JOIN LATERAL (SELECT ($1 AT TIME ZONE 'UTC')::date - n AS d) day
+             WHERE NOT EXISTS (SELECT 1 FROM risk.merchant_day m WHERE m.book_id = 0 AND m.day = d)",
             &[(&now, Type::TIMESTAMPTZ), (&(BASE_DAYS as i32 + 1), Type::INT4)],
         )
         .await?;
     for row in missing {
-        let (from, to): (Timestamp, Timestamp) = (row.try_get(1)?, row.try_get(2)?);
+        let (from, to): (Timestamp, Timestamp) = (row.try_get(0)?, row.try_get(1)?);
         // The row of book 0 says that the day is done; of two processes the second writes nothing.
         let sql = format!(
             "INSERT INTO risk.merchant_day (book_id, day, currency, attempts, approved, amount, refunds, refund_amount)
@@ -367,6 +503,13 @@ mod tests {
         );
         assert_eq!(kinds(Day { approved: 80, ..USUAL }), ["decline_change"]);
         assert_eq!(kinds(Day { approved: 81, ..USUAL }), [""; 0]);
+    }
+
+    #[test]
+    fn ids_of_payments_are_found_by_their_time() {
+        let (before, after) = (Timestamp::now(), id::new(id::prefix::PAYMENT));
+        assert!(first_id(before) <= after);
+        assert!(first_id(before + SignedDuration::from_secs(1)) > after);
     }
 
     #[test]

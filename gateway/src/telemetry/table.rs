@@ -105,6 +105,7 @@ metrics! {
     Gauge     "counterfoil_scorer_history_timestamp_seconds" "s since 1970" [] "always" "When the scorer's history was read to its end last";
     Gauge     "counterfoil_scorer_drift_psi" "1" ["feature"] "with a trained model" "Population stability index against the model's training, by feature and of the score";
     Gauge     "counterfoil_scorer_model_loaded" "1" ["role", "model"] "with a trained model" "Whether a model is in force, by role and model";
+    Gauge     "counterfoil_scorer_online_labels" "1" [] "always" "Labels that the online regression has learned from";
     // ---- the process
     Gauge     "counterfoil_build_info" "1" ["version"] "always" "1, with the program's version";
     Counter   "counterfoil_otlp_exports_total" "1" ["signal", "result"] "with telemetry.endpoint" "Sendings of traces and metrics by OTLP: ok, failed, or dropped because the receiver is slower than we are";

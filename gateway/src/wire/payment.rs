@@ -364,5 +364,6 @@ pub fn review(review: &Review, charge: Option<&Charge>) -> Value {
         "reasons": charge.map(|c| json!(c.risk.reasons)),
         "risk_score": charge.map(|c| c.risk.score),
         "session": null,
+        "shapley_values": charge.map(|c| json!(c.risk.shapley)),
     })
 }

@@ -53,6 +53,18 @@ pub(in crate::api) fn review() -> Object {
                 "Ours: what the scorer saw.",
             )
             .field("risk_score", integer_from(0, 100).or_null(), "")
-            .field("session", nothing(), ""),
+            .field("session", nothing(), "")
+            .field(
+                "shapley_values",
+                list(part(
+                    Fields::new()
+                        .field("feature", text(), "")
+                        .field("meaning", text(), "")
+                        .field("value", number().or_null(), "In the feature's unit; null when it was not given.")
+                        .field("log_odds", number(), "What it added to the model's log-odds of fraud; below zero it spoke for the payer."),
+                ))
+                .or_null(),
+                "Ours: the ten features that moved the model's score most, as exact Shapley values. Empty when no model was in force.",
+            ),
     )
 }

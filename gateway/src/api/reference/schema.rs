@@ -77,6 +77,11 @@ pub fn amount_or_nothing() -> Schema {
     integer_from(0, MAX_AMOUNT).example(2000)
 }
 
+/// A number that is no amount.
+pub fn number() -> Schema {
+    Schema(json!({ "type": "number" })).example(0.25)
+}
+
 /// An amount that is asked for, in minor units.
 pub fn amount() -> Schema {
     integer_from(1, MAX_AMOUNT).example(2000)

@@ -1,10 +1,13 @@
-//! `counterfoil risk`: train models from history, test them as they would have gone live, look into them. Reads and writes
-//! files, and the scorer's log of a service; nothing here changes a running service.
+//! `counterfoil risk`: train models from history, test them as they would have gone live, look into them; and a merchant's rules
+//! and lists. Models are files; rules and lists are rows that a running service follows within seconds.
 
 mod backtest;
 mod data;
 mod generate;
+mod lists;
+mod merchant;
 mod model;
+mod rules;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -33,19 +36,30 @@ enum Command {
     Show(model::ShowArgs),
     /// Make a history with fraud in it, by seed
     Generate(generate::Args),
+    /// What decides about a merchant's payments: see, propose, try, activate, retire
+    Rules(rules::Args),
+    /// Who is blocked, trusted, watched
+    Lists(lists::Args),
 }
 
 impl Args {
-    /// Training reads payments where it is not given a file.
+    /// Training reads payments where it is not given a file; rules and lists say for themselves.
     pub(super) fn deed(&self) -> Option<Deed> {
         match &self.command {
             Command::Train(args) if args.data.is_none() => Some(Deed::new("risk train", &args.database)),
+            Command::Rules(args) => args.deed(),
+            Command::Lists(args) => args.deed(),
             _ => None,
         }
     }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
+    let args = match args.command {
+        Command::Rules(args) => return rules::run(args).await,
+        Command::Lists(args) => return lists::run(args).await,
+        command => Args { command },
+    };
     if let Command::Train(args) = &args.command
         && args.data.is_none()
     {
@@ -58,6 +72,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         Command::Score(args) => model::score(&args),
         Command::Show(args) => model::show(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Rules(_) | Command::Lists(_) => Ok(()), // run above: they wait for a database
     })
     .await?
 }

@@ -71,16 +71,14 @@ pub async fn settle_authorization(
             Some(request) => unit.answer(&request.answered(&payment.id, &answer)),
             None => unit,
         };
-        // The scorer learns once of each attempt, what is known first: an unknown outcome counts as an attempt, one that waits
-        // for the payer has none yet.
+        // The scorer learns of an attempt when something is known: an unknown outcome counts as an attempt, and its outcome later for
+        // that same attempt; one that waits for the payer has none yet.
+        let (known, now) = (risk::outcome(&outcome), call.app.clock.now());
         let unit = match (charge.status, &outcome) {
             (_, Err(Failure::ActionNeeded(_))) => unit,
-            (ChargeStatus::Pending, _) => unit.insert(&History::attempt(
-                &charge,
-                risk::outcome(&outcome),
-                call.app.clock.now(),
-            )),
-            _ => unit,
+            (ChargeStatus::Pending, _) => unit.insert(&History::attempt(&charge, known, now)),
+            _ if known == anomaly::Outcome::Unknown => unit,
+            _ => unit.insert(&History::resolved(&charge, known, now)),
         };
         match call.app.commit(unit).await {
             Ok(()) => return Ok(answer),

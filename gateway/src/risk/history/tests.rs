@@ -13,10 +13,11 @@ fn a_file_is_taken_whole_or_not_at_all() {
     let context = RiskContext::default();
     let attempt = super::super::facts(Timestamp::UNIX_EPOCH, 1, 500, "usd", "print", "424242", &context);
     engine.observe(&attempt, anomaly::Outcome::Approved);
-    store(&engine.snapshot(), identity, "7:9:8".into(), &file).unwrap();
-    let (restored, trailer) = load(&file, anomaly::Config::default()).unwrap();
+    let learner = Learner::default();
+    store(&engine.snapshot(), &learner, identity, "7:9:8".into(), &file).unwrap();
+    let (restored, again, trailer) = load(&file, anomaly::Config::default()).unwrap();
     assert_eq!((trailer.identity, trailer.seen.as_str()), (identity, "7:9:8"));
-    assert_eq!(restored.snapshot(), engine.snapshot());
+    assert_eq!((restored.snapshot(), again), (engine.snapshot(), learner));
 
     let whole = std::fs::read(&file).unwrap();
     for (what, broken) in [
@@ -63,19 +64,24 @@ async fn each_row_is_read_once_however_transactions_overlap() {
         seen: BEGINNING.to_owned(),
         since: Timestamp::UNIX_EPOCH,
     };
+    let mut learner = Learner::default();
     let first = slow.transaction().await.unwrap();
     first.batch_execute(&write(0)).await.unwrap(); // it has its number now, and is not over
     quick.batch_execute(&write(1)).await.unwrap();
     assert_eq!(
-        advance(&**reader, &engine, &mut position).await.unwrap(),
+        advance(&**reader, &engine, &mut learner, &mut position).await.unwrap(),
         1,
         "what is committed"
     );
     quick.batch_execute(&write(2)).await.unwrap();
-    assert_eq!(advance(&**reader, &engine, &mut position).await.unwrap(), 1, "and once");
+    assert_eq!(
+        advance(&**reader, &engine, &mut learner, &mut position).await.unwrap(),
+        1,
+        "and once"
+    );
     first.commit().await.unwrap();
     assert_eq!(
-        advance(&**reader, &engine, &mut position).await.unwrap(),
+        advance(&**reader, &engine, &mut learner, &mut position).await.unwrap(),
         1,
         "the late one is not lost"
     );
@@ -83,7 +89,7 @@ async fn each_row_is_read_once_however_transactions_overlap() {
     aborted.batch_execute(&write(3)).await.unwrap();
     aborted.rollback().await.unwrap();
     assert_eq!(
-        advance(&**reader, &engine, &mut position).await.unwrap(),
+        advance(&**reader, &engine, &mut learner, &mut position).await.unwrap(),
         0,
         "what was rolled back never was"
     );
@@ -104,6 +110,28 @@ async fn each_row_is_read_once_however_transactions_overlap() {
         ..position.clone()
     };
     let again = Engine::new(Config::default());
-    assert_eq!(advance(&**reader, &again, &mut from_start).await.unwrap(), 3);
+    assert_eq!(
+        advance(&**reader, &again, &mut Learner::default(), &mut from_start)
+            .await
+            .unwrap(),
+        3
+    );
     assert_eq!(again.snapshot(), engine.snapshot(), "the same log, the same state");
+
+    // What was unknown and becomes known is no attempt more.
+    for (fact, resolves) in [("unknown", "NULL"), ("approved", "true")] {
+        let sql = format!(
+            "INSERT INTO risk.history (book_id, id, fact, resolves, at) VALUES (1, 'ch_3', '{fact}', {resolves}, '2026-11-24T00:00:02Z')"
+        );
+        quick.batch_execute(&sql).await.unwrap();
+    }
+    assert_eq!(
+        advance(&**reader, &engine, &mut learner, &mut position).await.unwrap(),
+        2
+    );
+    let features = engine.features(&attempt);
+    let counted = [Feature::CardPayments, Feature::CardAttempts30d].map(|feature| features.value(feature));
+    assert_eq!(counted, [Some(4.0), Some(4.0)]);
+    let wrong = "INSERT INTO risk.history (book_id, id, fact, source, resolves, at) VALUES (1, 'ch_3', 'fraud', 'review', true, now())";
+    assert!(quick.batch_execute(wrong).await.is_err(), "a label resolves nothing");
 }
