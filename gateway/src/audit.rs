@@ -123,16 +123,18 @@ const CHECKS: &[Query] = &[
                 WHERE coalesce(h.remaining, 0) <> CASE WHEN c.status = 'succeeded' AND NOT c.captured THEN c.amount - c.amount_captured ELSE 0 END",
     },
     Query {
-        name: "a refund was requested once in the books (J08a)",
+        name: "a refund was requested once in the books (J08a), that of a case by its decision (J21, J24)",
         rows: "SELECT count(*) FROM gateway.refund",
         wrong: concat!(
             "SELECT coalesce(r.id, j.reference) || ': refund ' || coalesce(r.amount, 0) || ', booked ' || coalesce(j.amount, 0) AS what
              FROM gateway.refund r FULL JOIN ",
-            booked!("J08a"),
+            "(SELECT book_id, reference, sum(amount) AS amount FROM ledger.posting WHERE code IN ('J08a', 'J21', 'J24') AND layer = 'posted'
+                AND side = 'credit' AND account LIKE '2120.%' GROUP BY 1, 2)",
             " j ON j.book_id = r.book_id AND j.reference = r.id WHERE coalesce(r.amount, 0) <> coalesce(j.amount, 0)"
         ),
     },
     Query {
+        // A case's refund that failed is owed by bank: what is to be paid is in the case.
         name: "a succeeded refund is confirmed in the books (J08b), a failed one given back (J09)",
         rows: "SELECT count(*) FROM gateway.refund",
         wrong: concat!(
@@ -144,7 +146,8 @@ const CHECKS: &[Query] = &[
             booked!("J09"),
             " f ON f.book_id = r.book_id AND f.reference = r.id
              WHERE (r.status = 'succeeded' AND (coalesce(b.amount, 0) <> r.amount OR f.amount IS NOT NULL))
-                OR (r.status IN ('failed', 'canceled') AND coalesce(f.amount, 0) <> r.amount)
+                OR (r.status IN ('failed', 'canceled') AND coalesce(f.amount, 0) <> r.amount
+                    AND (r.case_id IS NULL OR r.failure_balance_transaction_id IS NOT NULL))
                 OR (r.status IN ('pending', 'unknown') AND (b.amount IS NOT NULL OR f.amount IS NOT NULL))"
         ),
     },
@@ -153,15 +156,17 @@ const CHECKS: &[Query] = &[
         rows: "SELECT count(*) FROM gateway.payment WHERE amount_refunded > 0",
         wrong: "SELECT p.id || ': refunded ' || p.amount_refunded || ', refunds ' || coalesce(r.amount, 0) AS what
                 FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(amount) AS amount FROM gateway.refund
-                    WHERE status NOT IN ('failed', 'canceled') GROUP BY 1, 2) r ON r.book_id = p.book_id AND r.payment_id = p.id
+                    WHERE status NOT IN ('failed', 'canceled') OR case_id IS NOT NULL AND failure_balance_transaction_id IS NULL GROUP BY 1, 2) r
+                    ON r.book_id = p.book_id AND r.payment_id = p.id
                 WHERE p.amount_refunded <> coalesce(r.amount, 0)",
     },
     Query {
-        name: "refund payable (2120) is the sum of the refunds under way",
+        name: "refund payable (2120) is the sum of the refunds under way, and of those that the bank must pay",
         rows: "SELECT count(*) FROM ledger.account WHERE account LIKE '2120.%'",
         wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', refunds under way ' || coalesce(r.amount, 0) AS what
-                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM gateway.refund
-                    WHERE status IN ('pending', 'unknown') GROUP BY 1, 2) r ON r.book_id = b.book_id AND r.currency = b.currency
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM (
+                    SELECT book_id, currency, amount FROM gateway.refund WHERE status IN ('pending', 'unknown')
+                    UNION ALL SELECT book_id, currency, refund_due FROM gateway.consumer_case WHERE refund_due > 0) x GROUP BY 1, 2) r ON r.book_id = b.book_id AND r.currency = b.currency
                 WHERE b.account LIKE '2120.%' AND b.posted <> coalesce(r.amount, 0)",
     },
     Query {
@@ -173,11 +178,13 @@ const CHECKS: &[Query] = &[
                 WHERE b.account LIKE '1130.%' AND b.posted <> coalesce(d.amount, 0)",
     },
     Query {
-        name: "dispute hold (2110) is the sum of what the disputes hold",
-        rows: "SELECT count(*) FROM gateway.dispute",
+        name: "dispute hold (2110) is the sum of what the disputes and the cases hold",
+        rows: "SELECT (SELECT count(*) FROM gateway.dispute) + (SELECT count(*) FROM gateway.consumer_case)",
         wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', held ' || coalesce(d.amount, 0) AS what
-                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(held_pending + held_available + held_receivable) AS amount
-                    FROM gateway.dispute GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM (
+                    SELECT book_id, currency, held_pending + held_available + held_receivable AS amount FROM gateway.dispute
+                    UNION ALL SELECT book_id, currency, held_pending + held_available + held_receivable FROM gateway.consumer_case) x
+                    GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
                 WHERE b.account LIKE '2110.%' AND b.posted <> coalesce(d.amount, 0)",
     },
     Query {
@@ -190,6 +197,55 @@ const CHECKS: &[Query] = &[
                         WHEN funds = 'reinstated' AND status <> 'lost' THEN 0 ELSE amount END) AS amount
                     FROM gateway.dispute GROUP BY 1, 2) d ON d.book_id = p.book_id AND d.payment_id = p.id
                 WHERE p.amount_disputed <> coalesce(d.amount, 0)",
+    },
+    Query {
+        name: "what a payment holds for cases is the sum of what its cases hold",
+        rows: "SELECT count(*) FROM gateway.consumer_case",
+        wrong: "SELECT p.id || ': held ' || p.amount_held || ', cases ' || coalesce(c.amount, 0) AS what
+                FROM gateway.payment p FULL JOIN (SELECT book_id, payment_id, sum(held_pending + held_available + held_receivable) AS amount
+                    FROM gateway.consumer_case GROUP BY 1, 2) c ON c.book_id = p.book_id AND c.payment_id = p.id
+                WHERE coalesce(p.amount_held, 0) <> coalesce(c.amount, 0)",
+    },
+    Query {
+        // One by one: what was frozen for this payment in the books is what its open objects hold. A refund of a case is booked under its own id.
+        name: "each payment's part of the dispute hold (2110) is held by its open cases and disputes",
+        rows: "SELECT (SELECT count(*) FROM gateway.dispute) + (SELECT count(*) FROM gateway.consumer_case)",
+        wrong: "SELECT coalesce(b.payment_id, h.payment_id) || ': frozen ' || coalesce(b.amount, 0) || ', held ' || coalesce(h.amount, 0) AS what
+                FROM (SELECT o.book_id, o.payment_id, sum(CASE p.side WHEN 'credit' THEN p.amount ELSE -p.amount END) AS amount
+                      FROM ledger.posting p JOIN (
+                          SELECT book_id, id, payment_id FROM gateway.dispute UNION ALL SELECT book_id, id, payment_id FROM gateway.consumer_case
+                          UNION ALL SELECT book_id, id, payment_id FROM gateway.refund WHERE case_id IS NOT NULL) o
+                          ON o.book_id = p.book_id AND o.id = p.reference
+                      WHERE p.account LIKE '2110.%' AND p.layer = 'posted' GROUP BY 1, 2) b
+                FULL JOIN (SELECT book_id, payment_id, sum(amount) AS amount FROM (
+                        SELECT book_id, payment_id, held_pending + held_available + held_receivable AS amount FROM gateway.dispute
+                        UNION ALL SELECT book_id, payment_id, held_pending + held_available + held_receivable FROM gateway.consumer_case) x
+                        GROUP BY 1, 2) h ON h.book_id = b.book_id AND h.payment_id = b.payment_id
+                WHERE coalesce(b.amount, 0) <> coalesce(h.amount, 0) AND ledger.horizon() IS NULL",
+    },
+    Query {
+        name: "each dispute's contested principal (1130) is its amount while the network has it",
+        rows: "SELECT count(*) FROM gateway.dispute",
+        wrong: "SELECT d.id || ': contested ' || coalesce(p.amount, 0) || ', disputed ' || d.amount AS what
+                FROM gateway.dispute d LEFT JOIN (SELECT book_id, reference, sum(CASE side WHEN 'debit' THEN amount ELSE -amount END) AS amount
+                    FROM ledger.posting WHERE account LIKE '1130.%' AND layer = 'posted' GROUP BY 1, 2) p ON p.book_id = d.book_id AND p.reference = d.id
+                WHERE coalesce(p.amount, 0) <> CASE WHEN d.funds = 'withdrawn' THEN d.amount ELSE 0 END AND ledger.horizon() IS NULL",
+    },
+    Query {
+        name: "compensation payable (2130) is the sum of what the cases owe",
+        rows: "SELECT count(*) FROM ledger.account WHERE account LIKE '2130.%'",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', owed ' || coalesce(c.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(compensation_due) AS amount FROM gateway.consumer_case
+                    GROUP BY 1, 2) c ON c.book_id = b.book_id AND c.currency = b.currency
+                WHERE b.account LIKE '2130.%' AND b.posted <> coalesce(c.amount, 0)",
+    },
+    Query {
+        name: "advances (1220) are the sum of what merchants owe for cases",
+        rows: "SELECT count(*) FROM ledger.account WHERE account LIKE '1220.%'",
+        wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', owed ' || coalesce(c.amount, 0) AS what
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(recourse_due) AS amount FROM gateway.consumer_case
+                    GROUP BY 1, 2) c ON c.book_id = b.book_id AND c.currency = b.currency
+                WHERE b.account LIKE '1220.%' AND b.posted <> coalesce(c.amount, 0)",
     },
     Query {
         name: "a payout was booked once (J29a), and ended in the books as it did at the bank (J29b, J29c, J29d)",
@@ -238,10 +294,13 @@ const CHECKS: &[Query] = &[
                       WHERE account ~ '^(2010|2020|1210)[.]' GROUP BY 1, 2) b
                 LEFT JOIN (SELECT book_id, currency, sum(net) AS amount FROM gateway.balance_transaction GROUP BY 1, 2) t
                     ON t.book_id = b.book_id AND t.currency = b.currency
-                LEFT JOIN (SELECT book_id, currency, sum(held_pending + held_available + held_receivable) AS amount FROM gateway.dispute
-                           WHERE funds = 'none' GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
-                LEFT JOIN (SELECT book_id, currency, sum(CASE side WHEN 'credit' THEN amount ELSE -amount END) AS amount FROM ledger.posting
-                           WHERE code IN ('J26', 'J32') AND layer = 'posted' AND account ~ '^(2010|2020|1210)[.]' GROUP BY 1, 2) m
+                LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM (
+                               SELECT book_id, currency, held_pending + held_available + held_receivable AS amount FROM gateway.dispute WHERE funds = 'none'
+                               UNION ALL SELECT book_id, currency, held_pending + held_available + held_receivable FROM gateway.consumer_case) x
+                           GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
+                LEFT JOIN (SELECT book_id, currency, sum(CASE side WHEN 'credit' THEN amount ELSE -amount END) AS amount FROM ledger.posting j
+                           WHERE code IN ('J26', 'J32') AND NOT EXISTS (SELECT FROM gateway.balance_transaction x
+                                   WHERE x.book_id = j.book_id AND x.journal_id = j.journal_id) AND layer = 'posted' AND account ~ '^(2010|2020|1210)[.]' GROUP BY 1, 2) m
                     ON m.book_id = b.book_id AND m.currency = b.currency
                 WHERE b.amount <> coalesce(t.amount, 0) - coalesce(d.amount, 0) + coalesce(m.amount, 0) AND ledger.horizon() IS NULL",
     },

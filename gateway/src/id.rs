@@ -15,6 +15,10 @@ pub mod prefix {
     pub const REFUND: &str = "re";
     pub const SETUP: &str = "seti";
     pub const DISPUTE: &str = "du";
+    pub const CASE: &str = "case";
+    pub const CASE_ENTRY: &str = "cae";
+    pub const DEADLINE: &str = "dl";
+    pub const SANCTION: &str = "san";
     pub const REVIEW: &str = "prv";
     pub const EVENT: &str = "evt";
     pub const CUSTOMER: &str = "cus";

@@ -325,6 +325,14 @@ impl Service {
         service
             .work
             .push(tokio::spawn(funds(service.app.clone(), stopped.clone())));
+        service.work.push(tokio::spawn(crate::deadline::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
+        service.work.push(tokio::spawn(crate::case::timers::run(
+            service.app.clone(),
+            until(stopped.clone()),
+        )));
         service
             .work
             .push(tokio::spawn(refresh_vault(service.app.vault.clone(), stopped.clone())));

@@ -4,7 +4,7 @@
 use gateway::api::ROUTES;
 use gateway::auth::{Access, Scope};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tests::{Answer, Request, TestApp, eventually, said};
 
 /// Makes a key by the command line: `{"id", "key", "signing_secret"}`.
@@ -45,6 +45,7 @@ async fn every_route_refuses_every_wrong_principal() {
     keys(app, &["revoke", text(&revoked, "id")]).await;
     let (own, other) = (app.told("/merchants/0/id"), app.told("/merchants/1/id"));
 
+    let mut strangers = HashSet::new();
     for route in ROUTES {
         // An account shows itself alone; of everything else, no object is needed to be refused.
         let id = match route.path {
@@ -62,12 +63,11 @@ async fn every_route_refuses_every_wrong_principal() {
         let by = |key: &str, request: Request<'static>| request.key(key).send();
 
         refused("nobody".into(), ask().no_key().send().await, 401, "");
-        refused(
-            "a stranger".into(),
-            by("sk_test_0123456789abcdef", ask()).await,
-            401,
-            "",
-        );
+        // One of each right: an address with more wrong keys than routes are there would be told to wait.
+        if strangers.insert((route.method, route.scope, route.platform)) {
+            let stranger = by("sk_test_0123456789abcdef", ask()).await;
+            refused("a stranger".into(), stranger, 401, "");
+        }
         refused(
             "an expired key".into(),
             by(text(&expired, "key"), ask()).await,
@@ -119,7 +119,12 @@ async fn every_route_refuses_every_wrong_principal() {
             let (times, rows): (Option<i64>, i64) = (rows[0].get(0), rows[0].get(1));
             let times = times.unwrap_or(0);
             assert!(rows <= times);
-            (times >= ROUTES.len() as i64).then_some(())
+            let tried = if kind == "wrong_key" {
+                strangers.len()
+            } else {
+                ROUTES.len()
+            };
+            (times >= tried as i64).then_some(())
         })
         .await;
     }

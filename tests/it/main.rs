@@ -10,6 +10,8 @@ mod audit_log;
 mod bad_input;
 mod books;
 mod books_faults;
+mod cases;
+mod cases_over_time;
 mod citus;
 mod closing;
 mod console;

@@ -84,6 +84,9 @@ async fn lists_filters_and_parameters_know_nothing_of_another_merchant() {
         ("GET", "/v1/balance_transactions", "source", "charges"),
         ("GET", "/v1/disputes", "payment_intent", "payment_intents"),
         ("GET", "/v1/payment_methods", "customer", "customers"),
+        ("GET", "/v1/cases", "payment_intent", "payment_intents"),
+        ("GET", "/v1/cases", "starting_after", "cases"),
+        ("POST", "/v1/cases", "payment_intent", "payment_intents"),
         ("POST", "/v1/refunds", "payment_intent", "payment_intents"),
         ("POST", "/v1/refunds", "charge", "charges"),
     ];
@@ -142,6 +145,8 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     let sale = |method: &str| json!({ "amount": 1900, "currency": "usd", "payment_method": method, "confirm": true });
     let payment = create("/v1/payment_intents", sale("pm_card_visa")).await;
     let refund = create("/v1/refunds", json!({ "payment_intent": payment["id"], "amount": 100 })).await;
+    let case = json!({ "payment_intent": payment["id"], "type": "other", "reason": "a test's", "amount": 50 });
+    let case = create("/v1/cases", case).await;
     let hook = json!({ "url": "https://127.0.0.1:18443/hook", "enabled_events": ["charge.dispute.closed"] });
     let endpoint = create("/v1/webhook_endpoints", hook).await;
     let setup = create("/v1/setup_intents", json!({ "customer": customer["id"] })).await;
@@ -239,6 +244,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
         ("audit_events".into(), text(&audited["data"][0], "id")),
         ("accounts".into(), owner.clone()),
         ("disputes".into(), dispute),
+        ("cases".into(), text(&case, "id")),
         ("reviews".into(), review),
     ])
 }

@@ -4,6 +4,7 @@
 //! keeps what was in force when it was made. It must never book anything: it says how much.
 
 use super::rows::Merchant;
+use crate::case::rules::Rules;
 use crate::commit::{Row, Table, Versioned};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::prelude::ToPrimitive;
@@ -44,6 +45,7 @@ pub struct Terms {
 pub enum Kind {
     FeeSchedule,
     TermsOfService,
+    CaseRules,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
         match self {
             Kind::FeeSchedule => "fee_schedule",
             Kind::TermsOfService => "terms_of_service",
+            Kind::CaseRules => "case_rules",
         }
     }
 }
@@ -67,7 +70,7 @@ pub enum TermsStatus {
     Rejected,
 }
 
-/// What was agreed: a fee schedule has the first two, terms of service the others.
+/// What was agreed: a fee schedule has the first two, terms of service the next two, rules for cases the last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Content {
@@ -83,6 +86,9 @@ pub struct Content {
     /// SHA-256 of the text, hexadecimal
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// how cases are run
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case_rules: Option<Rules>,
 }
 
 /// A fee: per cent of the amount, and a fixed part in minor units.

@@ -12,10 +12,12 @@ use crate::account::rows::{Interval, Merchant, MerchantDetails, ReturnPolicy};
 use crate::account::state::{Fact, Status};
 use crate::account::store;
 use crate::call::Answer;
+use crate::case::consequence;
 use crate::payment::flow::merge_metadata;
 use crate::{id, wire};
 use axum::extract::Path;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 /// Until the next examination, when nobody says otherwise.
 const REVERIFY_AFTER: SignedDuration = SignedDuration::from_hours(24 * 365);
@@ -30,6 +32,27 @@ pub(super) async fn retrieve(Path(id): Path<String>, mut input: In<AdminRead>) -
     input.take().finish()?;
     concerns(&input, &id).await?;
     Ok(Answer::ok(&wire::account(&flow::load(&input.call, &id).await?)))
+}
+
+/// How its cases speak of it: a grade with its reasons, the figures, and the measures taken.
+pub(super) async fn standing(Path(id): Path<String>, mut input: In<AdminRead>) -> Reply {
+    input.take().finish()?;
+    concerns(&input, &id).await?;
+    let account = flow::load(&input.call, &id).await?;
+    let client = input.call.app.reads.get().await?;
+    let figures = consequence::figures(&**client, account.book_id, input.call.at).await?;
+    let taken = consequence::sanctions(&**client, account.book_id).await?;
+    let (grade, reasons) = consequence::grade(&figures);
+    Ok(Answer::ok(&json!({
+        "id": account.id,
+        "object": "account_standing",
+        "figures": figures,
+        "grade": grade,
+        "reasons": reasons,
+        "sanctions": taken.iter().map(consequence::shown).collect::<Vec<_>>(),
+        "steps_due": consequence::due(&figures),
+        "vamp_bps": figures.vamp_bps(),
+    })))
 }
 
 pub(super) async fn index(mut input: In<PlatformAdminRead>) -> Reply {

@@ -276,6 +276,11 @@ impl From<Rejection> for ApiError {
                 "",
                 "This charge has been charged back: it cannot be refunded while the network decides about its money.",
             ),
+            Rejection::HeldForCase => Self::invalid(
+                "charge_held_for_case",
+                "",
+                "What is left of this charge is frozen for a consumer's case: it is refunded, or released, by the case's decision.",
+            ),
             Rejection::AlreadyRefunded => Self::invalid(
                 "charge_already_refunded",
                 "",

@@ -45,6 +45,7 @@ rights! {
     CheckoutRead = Checkout Read, CheckoutWrite = Checkout Write,
     RefundsRead = Refunds Read, RefundsWrite = Refunds Write,
     DisputesRead = Disputes Read, DisputesWrite = Disputes Write,
+    PlatformDisputesRead = Disputes Read "platform", PlatformDisputesWrite = Disputes Write "platform",
     RiskRead = Risk Read, RiskWrite = Risk Write,
     FinanceRead = Finance Read, FinanceWrite = Finance Write,
     AdminRead = Admin Read, AdminWrite = Admin Write,

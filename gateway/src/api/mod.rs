@@ -19,6 +19,9 @@ mod balance;
 mod block_appeals;
 mod card_data;
 mod cards;
+mod case_reports;
+mod case_rules;
+mod cases;
 mod charges;
 mod customers;
 mod disputes;
@@ -230,6 +233,7 @@ routes! {
     POST   "/v1/accounts/{id}/reinstate"          PlatformAdminWrite => accounts::reinstate,
     POST   "/v1/accounts/{id}/offboard"           PlatformAdminWrite => accounts::offboard,
     POST   "/v1/accounts/{id}/payouts"            PlatformAdminWrite => accounts::payouts,
+    GET    "/v1/accounts/{id}/standing"           AdminRead     => accounts::standing,
     POST   "/v1/accounts/{id}/external_accounts"  AdminWrite    => external_accounts::create,
     GET    "/v1/accounts/{id}/external_accounts"  AdminRead     => external_accounts::index,
     GET    "/v1/accounts/{id}/external_accounts/{bank}" AdminRead => external_accounts::retrieve,
@@ -256,6 +260,29 @@ routes! {
     GET    "/v1/disputes/{id}"                    DisputesRead  => disputes::retrieve [ByPlatform],
     POST   "/v1/disputes/{id}"                    DisputesWrite => disputes::update,
     POST   "/v1/disputes/{id}/close"              DisputesWrite => disputes::close,
+    GET    "/v1/case_reports"                     PlatformDisputesRead => case_reports::retrieve [Always],
+    POST   "/v1/cases"                            DisputesWrite => cases::create,
+    GET    "/v1/cases"                            DisputesRead  => cases::index [ByPlatform],
+    GET    "/v1/cases/{id}"                       DisputesRead  => cases::retrieve [ByPlatform],
+    GET    "/v1/cases/{id}/bundle"                DisputesRead  => cases::bundle [Always],
+    POST   "/v1/cases/{id}/messages"              DisputesWrite => cases::messages,
+    POST   "/v1/cases/{id}/evidence"              DisputesWrite => cases::evidence,
+    POST   "/v1/cases/{id}/offers"                DisputesWrite => cases::offers,
+    POST   "/v1/cases/{id}/contest"               DisputesWrite => cases::contest,
+    POST   "/v1/cases/{id}/execute"               DisputesWrite => cases::execute,
+    POST   "/v1/cases/{id}/appeal"                DisputesWrite => cases::appeal,
+    POST   "/v1/cases/{id}/accept_offer"          PlatformDisputesWrite => cases::accept_offer,
+    POST   "/v1/cases/{id}/withdraw"              PlatformDisputesWrite => cases::withdraw,
+    POST   "/v1/cases/{id}/rating"                PlatformDisputesWrite => cases::rate,
+    POST   "/v1/cases/{id}/assign"                PlatformDisputesWrite => cases::assign,
+    POST   "/v1/cases/{id}/accept"                PlatformDisputesWrite => cases::accept,
+    POST   "/v1/cases/{id}/not_accept"            PlatformDisputesWrite => cases::not_accept,
+    POST   "/v1/cases/{id}/verify"                PlatformDisputesWrite => cases::verify,
+    POST   "/v1/cases/{id}/decision"              PlatformDisputesWrite => cases::decision,
+    POST   "/v1/cases/{id}/shipped"               PlatformDisputesWrite => cases::shipped,
+    POST   "/v1/cases/{id}/paid"                  PlatformDisputesWrite => cases::paid,
+    POST   "/v1/cases/{id}/appeal_decision"       PlatformDisputesWrite => cases::appeal_decision,
+    POST   "/v1/cases/{id}/regulator"             PlatformDisputesWrite => cases::regulator,
 }
 
 /// The line of the table that a request matched.

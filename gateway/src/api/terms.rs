@@ -1,4 +1,4 @@
-//! `/v1/terms`: fee schedules and terms of service, in versions.
+//! `/v1/terms`: fee schedules, terms of service and the rules of cases, in versions.
 //!
 //! A merchant's key reads what concerns it; a platform's key makes the next version, and another one agrees where the notice
 //! is short.
@@ -19,14 +19,16 @@ use rust_decimal::Decimal;
 pub(super) async fn create(mut input: In<PlatformAdminWrite>) -> Reply {
     let mut params = input.take();
     let account_id = params.text("account")?;
-    let kind = params.choice("kind", &["fee_schedule", "terms_of_service"])?;
+    let kind = params.choice("kind", &["fee_schedule", "terms_of_service", "case_rules"])?;
     let kind = match kind.ok_or_else(|| ApiError::missing("kind"))?.as_str() {
         "fee_schedule" => Kind::FeeSchedule,
+        "case_rules" => Kind::CaseRules,
         _ => Kind::TermsOfService,
     };
     let content = match kind {
         Kind::FeeSchedule => fees(&mut params)?,
         Kind::TermsOfService => text(&mut params)?,
+        Kind::CaseRules => super::case_rules::read(&mut params)?,
     };
     let effective_at = match params.integer("effective_at")? {
         None => None,

@@ -1,6 +1,8 @@
 //! The command line: one table of commands, each in its own file. A command exits 0 only when all is well.
 
+mod api;
 mod audit;
+mod case;
 mod close;
 mod database;
 mod deed;
@@ -71,6 +73,8 @@ enum Command {
     Vault(vault::Args),
     /// Read the audit log, and prove it
     Audit(audit::Args),
+    /// A consumer's case, from complaint to outcome
+    Case(case::Args),
     /// Say which acquirer payments go to
     Routing(routing::Args),
     /// Look at everything that has to hold: books, seal, outcomes, clock, certificates, disk, replication
@@ -138,6 +142,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Close(args) => close::run(args).await,
         Command::Vault(args) => vault::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Case(args) => case::run(args).await,
         Command::Routing(args) => routing::run(args).await,
         Command::Risk(args) => risk::run(args).await,
         Command::Webhooks(args) => webhooks::run(args).await,
@@ -155,6 +160,8 @@ impl Command {
             Command::Simulator(_) => None,
             // it shows counts, and what is wrong
             Command::Selfcheck(_) => None,
+            // Calls of the API, which notes them.
+            Command::Case(_) => None,
             Command::Migrate(args) => Some(args.deed()),
             Command::Keys(args) => args.deed(),
             Command::Users(args) => args.deed(),
@@ -200,6 +207,29 @@ mod tests {
         ("selfcheck", "counts, and what is wrong"),
         ("keys list", "ids, rights and hints: no key"),
         ("users list", "names and roles: no password"),
+        ("case accept", OF_THE_API),
+        ("case appeal", OF_THE_API),
+        ("case assign", OF_THE_API),
+        ("case contest", OF_THE_API),
+        ("case decide", OF_THE_API),
+        ("case decide-appeal", OF_THE_API),
+        ("case evidence", OF_THE_API),
+        ("case execute", OF_THE_API),
+        ("case export", OF_THE_API),
+        ("case list", OF_THE_API),
+        ("case message", OF_THE_API),
+        ("case offer", OF_THE_API),
+        ("case open", OF_THE_API),
+        ("case paid", OF_THE_API),
+        ("case rate", OF_THE_API),
+        ("case refuse", OF_THE_API),
+        ("case report", OF_THE_API),
+        ("case regulator", OF_THE_API),
+        ("case settle", OF_THE_API),
+        ("case shipped", OF_THE_API),
+        ("case show", OF_THE_API),
+        ("case verify", OF_THE_API),
+        ("case withdraw", OF_THE_API),
         ("ledger verify", "counts, and what is wrong"),
         ("close list", "dates and who closed what, which are in the log already"),
         (
@@ -224,6 +254,8 @@ mod tests {
         ("risk lists list", "names of lists, and counts"),
         ("webhooks deliveries", "names of events, and how the receiver answered"),
     ];
+
+    const OF_THE_API: &str = "a call of the API, which notes it";
 
     /// One call of each of the others.
     const AUDITED: &[&str] = &[

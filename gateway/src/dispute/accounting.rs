@@ -8,10 +8,11 @@ use super::state::Movement;
 use crate::payment::accounting::{Books, fund};
 use ledger::journal::{Draft, Journal};
 use ledger::{Chart, JournalCode, Refusal};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The merchant's balances, and what is frozen, by where the money was: minor units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// 2010: sold, not yet available
     pub pending: i64,
@@ -25,6 +26,26 @@ impl Split {
     /// All of it.
     pub fn total(&self) -> i64 {
         self.pending + self.available + self.receivable
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Split) -> Split {
+        Split {
+            pending: self.pending + other.pending,
+            available: self.available + other.available,
+            receivable: self.receivable + other.receivable,
+        }
+    }
+
+    /// What is left without the other.
+    #[must_use]
+    pub fn less(self, other: Split) -> Split {
+        Split {
+            pending: self.pending - other.pending,
+            available: self.available - other.available,
+            receivable: self.receivable - other.receivable,
+        }
     }
 }
 
@@ -134,7 +155,8 @@ pub fn entries(
     Ok(entries)
 }
 
-fn take(books: &Books<'_>, draft: Draft, part: Split) -> Draft {
+/// Debits the merchant's accounts with the parts of a split.
+pub(crate) fn take(books: &Books<'_>, draft: Draft, part: Split) -> Draft {
     let parts = [
         (Chart::MerchantPending, part.pending),
         (Chart::MerchantAvailable, part.available),
@@ -148,7 +170,8 @@ fn take(books: &Books<'_>, draft: Draft, part: Split) -> Draft {
         })
 }
 
-fn credit(draft: Draft, books: &Books<'_>, chart: Chart, amount: i64) -> Draft {
+/// Credits an account, with something.
+pub(crate) fn credit(draft: Draft, books: &Books<'_>, chart: Chart, amount: i64) -> Draft {
     if amount > 0 {
         draft.credit(books.account(chart), amount)
     } else {
@@ -156,7 +179,8 @@ fn credit(draft: Draft, books: &Books<'_>, chart: Chart, amount: i64) -> Draft {
     }
 }
 
-fn after_taking(merchant: Split, part: Split) -> Split {
+/// What the merchant has once a split was taken.
+pub(crate) fn after_taking(merchant: Split, part: Split) -> Split {
     Split {
         pending: merchant.pending - part.pending,
         available: merchant.available - part.available,
@@ -165,7 +189,7 @@ fn after_taking(merchant: Split, part: Split) -> Split {
 }
 
 /// What a partial release gives back: the claim first, pending last.
-fn last_in(amount: i64, held: Split) -> Split {
+pub(crate) fn last_in(amount: i64, held: Split) -> Split {
     let receivable = amount.min(held.receivable);
     let available = (amount - receivable).min(held.available);
     Split {

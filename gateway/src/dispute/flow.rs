@@ -9,6 +9,7 @@ use super::state::{self, Fact, Funds, Rejection, Standing, Status, Step};
 use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
+use crate::case::link::Linked;
 use crate::commit::{Refused, Request, Unit};
 use crate::connector::{AcquirerDispute, DisputeReport};
 use crate::payment::rows::{BalanceTransaction, Charge, Payment};
@@ -44,7 +45,11 @@ pub(super) async fn adopt(
         let charge = flow::load_charge(call, charge_id).await?;
         let payment = flow::load(call, &charge.payment_id).await?;
         let known = by_acquirer(call, &charge.connector, &told.acquirer_id).await?;
-        let applied = fact(&payment, kind, told).and_then(|fact| {
+        let cases = Linked::of(call, &payment).await?;
+        if cases.held().total() != payment.amount_held {
+            continue; // a case has moved between the two reads
+        }
+        let applied = fact(&payment, kind, told, cases.held().total()).and_then(|fact| {
             match state::apply(known.as_ref().map(Dispute::standing).as_ref(), &fact) {
                 Ok(step) => Ok(Some(step)),
                 Err(Rejection::AlreadyApplied) => Ok(None),
@@ -79,7 +84,7 @@ pub(super) async fn adopt(
         if step.is_none() && !described && ending.is_none() {
             return Ok(None);
         }
-        let (unit, object) = change.write(call, step.as_ref()).await?;
+        let (unit, object) = change.write(call, step.as_ref(), cases).await?;
         let (unit, answer) = match ending {
             None => (unit, None),
             Some(ending) => {
@@ -184,7 +189,12 @@ impl Change {
     }
 
     /// The unit of this step, and the dispute as the wire shows it afterwards.
-    async fn write(&mut self, call: &Call, step: Option<&Step>) -> Result<(Unit, serde_json::Value), ApiError> {
+    async fn write(
+        &mut self,
+        call: &Call,
+        step: Option<&Step>,
+        cases: Linked,
+    ) -> Result<(Unit, serde_json::Value), ApiError> {
         let before = self.dispute.standing();
         let mut unit = Unit::new(call.book_id());
         let mut transactions = {
@@ -192,12 +202,17 @@ impl Change {
             store::transactions(&**client, call.book_id(), std::slice::from_ref(&self.dispute)).await?
         };
         if let Some(step) = step {
-            let rows = self.book(call, step, &mut unit).await?;
+            let inherited = match step.inherits {
+                true => cases.held(),
+                false => Split::default(),
+            };
+            let rows = self.book(call, step, inherited, &mut unit).await?;
             for row in &rows {
                 unit = unit.insert(row);
             }
             transactions.extend(rows);
-            unit = self.mark_payment(unit, &before, &step.standing)?;
+            unit = self.mark_payment(unit, &before, &step.standing, inherited.total())?;
+            unit = self.tell_cases(call, unit, step, cases).await?;
         }
         if let Some(label) = self.label(call, &before, step) {
             unit = unit.insert(&label);
@@ -237,13 +252,28 @@ impl Change {
     }
 
     /// The money: journals into the unit, the new standing into the row; gives the merchant's lines about it.
-    async fn book(&mut self, call: &Call, step: &Step, unit: &mut Unit) -> Result<Vec<BalanceTransaction>, ApiError> {
+    async fn book(
+        &mut self,
+        call: &Call,
+        step: &Step,
+        inherited: Split,
+        unit: &mut Unit,
+    ) -> Result<Vec<BalanceTransaction>, ApiError> {
         let dispute = &mut self.dispute;
         let standing = &step.standing;
         dispute.status = standing.status;
         dispute.funds = standing.funds;
         dispute.amount = standing.amount;
         dispute.fee = standing.fee;
+        let held = Split {
+            pending: dispute.held_pending,
+            available: dispute.held_available,
+            receivable: dispute.held_receivable,
+        };
+        let held = held.and(inherited);
+        dispute.held_pending = held.pending;
+        dispute.held_available = held.available;
+        dispute.held_receivable = held.receivable;
         if step.movements.is_empty() {
             return Ok(Vec::new());
         }
@@ -264,11 +294,6 @@ impl Change {
             pending: balances[0],
             available: balances[1],
             receivable: balances[2],
-        };
-        let held = Split {
-            pending: dispute.held_pending,
-            available: dispute.held_available,
-            receivable: dispute.held_receivable,
         };
         let entries =
             accounting::entries(&books, &dispute.id, &step.movements, held, merchant).map_err(Refused::Ledger)?;
@@ -297,15 +322,26 @@ impl Change {
     }
 
     /// What can be refunded shrinks and grows with what is held, taken or lost.
-    fn mark_payment(&mut self, mut unit: Unit, before: &Standing, after: &Standing) -> Result<Unit, ApiError> {
+    fn mark_payment(
+        &mut self,
+        mut unit: Unit,
+        before: &Standing,
+        after: &Standing,
+        inherited: i64,
+    ) -> Result<Unit, ApiError> {
         let before = if self.new { 0 } else { before.exposure() };
         let fact = match after.exposure() - before {
             0 => None,
             more if more > 0 => Some(payment::state::Fact::ChargebackTaken { amount: more }),
             less => Some(payment::state::Fact::ChargebackReturned { amount: -less }),
         };
-        if let Some(fact) = fact {
-            self.payment = payment::state::apply(&self.payment, &fact)?;
+        // What was frozen for cases is disputed now, and not twice.
+        let released = (inherited > 0).then_some(payment::state::Fact::CaseReleased { amount: inherited });
+        let facts: Vec<_> = released.into_iter().chain(fact).collect();
+        for fact in &facts {
+            self.payment = payment::state::apply(&self.payment, fact)?;
+        }
+        if !facts.is_empty() {
             unit = unit.update(&mut self.payment);
         }
         if !self.charge.disputed {
@@ -313,6 +349,18 @@ impl Change {
             unit = unit.update(&mut self.charge);
         }
         Ok(unit)
+    }
+}
+
+/// Cases of the same payment wait for the network, and end with it.
+impl Change {
+    async fn tell_cases(&self, call: &Call, unit: Unit, step: &Step, cases: Linked) -> Result<Unit, ApiError> {
+        let ended = match step.standing.status {
+            Status::Won | Status::Prevented => Some(true),
+            Status::Lost => Some(false),
+            _ => None,
+        };
+        cases.follow(call, unit, &self.dispute.id, step.inherits, ended).await
     }
 }
 
@@ -357,7 +405,7 @@ async fn by_acquirer(call: &Call, connector: &str, acquirer_id: &str) -> Result<
     Ok(store::by_acquirer(&**client, call.book_id(), connector, acquirer_id).await?)
 }
 
-fn fact(payment: &Payment, kind: DisputeReport, told: &AcquirerDispute) -> Result<Fact, ApiError> {
+fn fact(payment: &Payment, kind: DisputeReport, told: &AcquirerDispute, inherited: i64) -> Result<Fact, ApiError> {
     let unreadable = |what: String| Err(ApiError::invalid("dispute_unreadable", "", what));
     let Some(status) = Status::parse(&told.status) else {
         return unreadable(format!(
@@ -378,6 +426,7 @@ fn fact(payment: &Payment, kind: DisputeReport, told: &AcquirerDispute) -> Resul
         amount: told.amount,
         fee: told.fee,
         withdrawals: told.withdrawals,
+        inherited,
     })
 }
 

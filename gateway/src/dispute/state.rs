@@ -11,7 +11,7 @@
 //! | funds | fact | funds after | journals | event |
 //! |---|---|---|---|---|
 //! | none | inquiry (`warning_*`) | none | – | – |
-//! | none | status `needs_response`, `under_review` or `lost` for the first time | none | J20: hold, the debit will come | – |
+//! | none | status `needs_response`, `under_review` or `lost` for the first time | none | J20: hold, the debit will come; what is held for cases is taken over | – |
 //! | none | status `won`, `prevented` | none | J22 of what is held | – |
 //! | none | funds withdrawn | withdrawn | J11 J12, J11b for what is not held yet, J22 for what is held too much | charge.dispute.funds_withdrawn |
 //! | none, withdrawn | .. and status `lost` | lost | .. and J15 | – |
@@ -169,6 +169,8 @@ pub struct Fact {
     pub fee: i64,
     /// how often the principal was taken so far
     pub withdrawals: usize,
+    /// frozen already for cases of the same payment, minor units: a hold that this dispute takes over instead of another
+    pub inherited: i64,
 }
 
 /// A movement of money in minor units; the journal that books it is [`Movement::code`].
@@ -220,6 +222,8 @@ pub struct Step {
     pub movements: Vec<Movement>,
     /// event types, in order
     pub events: Vec<&'static str>,
+    /// what was frozen for cases is frozen for this dispute now
+    pub inherits: bool,
 }
 
 /// Why a fact changes nothing.
@@ -307,15 +311,17 @@ pub fn apply(known: Option<&Standing>, fact: &Fact) -> Result<Step, Rejection> {
         Funds::Withdrawn => amount,
         Funds::None | Funds::Reinstated | Funds::Lost => 0,
     };
-    if wanted > before.held {
-        let more = wanted - before.held;
+    let inherits = wanted > 0;
+    let held = before.held + if inherits { fact.inherited } else { 0 };
+    if wanted > held {
+        let more = wanted - held;
         movements.push(if next.funds == Funds::None {
             Movement::HoldOnNotice(more)
         } else {
             Movement::Hold(more)
         });
-    } else if wanted < before.held {
-        let less = before.held - wanted;
+    } else if wanted < held {
+        let less = held - wanted;
         movements.push(if next.funds == Funds::Reinstated {
             Movement::ReleaseReturned(less)
         } else {
@@ -357,6 +363,7 @@ pub fn apply(known: Option<&Standing>, fact: &Fact) -> Result<Step, Rejection> {
         standing: next,
         movements,
         events,
+        inherits,
     })
 }
 

@@ -125,7 +125,7 @@ impl Books<'_> {
             .balance()
     }
 
-    fn bank(&self) -> Result<AccountName, Refusal> {
+    pub(crate) fn bank(&self) -> Result<AccountName, Refusal> {
         AccountName::new(Chart::ClientBank, Some(BANK), self.currency)
     }
 }

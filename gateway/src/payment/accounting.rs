@@ -177,11 +177,20 @@ impl Books<'_> {
         self.funding(draft, &back, false).balance()
     }
 
+    /// J09: the acquirer takes back its confirmation of a case's refund: it is payable again, by another way.
+    pub fn refund_taken_back(&self, refund: &Refund) -> Result<Journal, Refusal> {
+        self.draft(JournalCode::J09, &refund.id)
+            .debit(self.at_acquirer(Chart::AcquirerReceivable)?, refund.amount)
+            .credit(self.account(Chart::RefundPayable), refund.amount)
+            .balance()
+    }
+
     fn funding(&self, mut draft: Draft, refund: &Refund, take: bool) -> Draft {
         for (chart, amount) in [
             (Chart::MerchantAvailable, refund.from_available),
             (Chart::MerchantPending, refund.from_pending),
             (Chart::MerchantReceivable, refund.from_receivable),
+            (Chart::CompensationExpense, refund.from_platform),
         ] {
             if amount > 0 {
                 let account = self.account(chart);

@@ -102,6 +102,7 @@ pub async fn create(call: &Call, new: NewPayment) -> Result<Answer, ApiError> {
         amount_received: 0,
         amount_refunded: 0,
         amount_disputed: 0,
+        amount_held: 0,
         double_credit_risk: false,
         capture_method: new.capture_method,
         customer_id: new.customer_id,

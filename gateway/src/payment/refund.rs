@@ -13,8 +13,11 @@ use super::{store, sweep};
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
+use crate::case::link;
+use crate::case::rows::Case;
 use crate::commit::{Refused, Request, Unit};
 use crate::connector::{CANCELED, Connector, Failure, FoundRefund, RefundAccepted, Return};
+use crate::dispute::accounting::Split;
 use crate::risk::rows::{History, Source};
 use crate::{id, wire};
 use jiff::SignedDuration;
@@ -48,6 +51,53 @@ pub async fn create(call: &Call, new: NewRefund) -> Result<Answer, ApiError> {
     let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
     let outcome = at_acquirer(connector.refund(wanted(&refund, &acquirer_id))).await;
     settle(call, payment, charge, refund, outcome, Asker::Caller).await
+}
+
+/// The refund that carries out a case's decision: booked by the case (J21, J24), to be written with it.
+pub(crate) fn of_case(
+    call: &Call,
+    payment: &Payment,
+    case: &Case,
+    refund_id: String,
+    merchant: Split,
+    from_platform: i64,
+) -> Refund {
+    let now = call.app.clock.now();
+    Refund {
+        book_id: case.book_id,
+        id: refund_id,
+        version: 1,
+        payment_id: payment.id.clone(),
+        charge_id: case.charge_id.clone(),
+        status: RefundStatus::Pending,
+        amount: merchant.total() + from_platform,
+        currency: payment.currency.clone(),
+        reason: Some("requested_by_customer".into()),
+        from_available: merchant.available,
+        from_pending: merchant.pending,
+        from_receivable: merchant.receivable,
+        from_platform,
+        case_id: Some(case.id.clone()),
+        acquirer_id: None,
+        balance_transaction_id: None,
+        failure_balance_transaction_id: None,
+        failure_reason: None,
+        request_key: None,
+        swept: 0,
+        check_at: Some(now + call.app.sweep_after),
+        created_at: now,
+        details: RefundDetails::default(),
+    }
+}
+
+/// Sends a refund that is durable to its acquirer, and writes what comes of it.
+pub(crate) async fn send(call: &Call, payment: Payment, charge: Charge, refund: Refund) -> Result<(), ApiError> {
+    let connector = call.app.connector(&charge.connector)?;
+    let acquirer_id = charge.acquirer_id.clone().unwrap_or_default();
+    let outcome = at_acquirer(connector.refund(wanted(&refund, &acquirer_id))).await;
+    settle(call, payment, charge, refund, outcome, Asker::Sweep)
+        .await
+        .map(drop)
 }
 
 /// A refund in the acquirer's terms.
@@ -102,6 +152,8 @@ async fn begin(call: &Call, new: &NewRefund) -> Result<(Payment, Charge, Refund)
             from_available,
             from_pending,
             from_receivable,
+            from_platform: 0,
+            case_id: None,
             acquirer_id: None,
             balance_transaction_id: None,
             failure_balance_transaction_id: None,
@@ -221,7 +273,10 @@ pub async fn settle(
                 .map(|key| Request::owed(refund.book_id, key, call.at)),
         };
         let (unit, next) = match &outcome {
-            Ok(accepted) if accepted.succeeded => confirmed(call, &payment, &charge, &refund, &accepted.acquirer_id)?,
+            Ok(accepted) if accepted.succeeded => {
+                let (unit, next) = confirmed(call, &payment, &charge, &refund, &accepted.acquirer_id)?;
+                (link::refund_ended(call, unit, &next, true).await?, next)
+            }
             Ok(accepted) => {
                 let mut next = refund.clone();
                 next.acquirer_id = Some(accepted.acquirer_id.clone());
@@ -312,6 +367,8 @@ async fn begin_cancel(call: &Call, refund_id: &str) -> Result<(Refund, Arc<dyn C
     for _ in 0..RETRIES {
         let mut refund = load(call, refund_id).await?;
         match refund.status {
+            // It carries out the decision of a case.
+            RefundStatus::Pending if refund.case_id.is_some() => return Err(not_cancelable(&refund)),
             RefundStatus::Pending if refund.acquirer_id.is_some() => {}
             RefundStatus::Pending | RefundStatus::Unknown => {
                 return Err(Rejection::InProgress {
@@ -344,7 +401,7 @@ fn not_cancelable(refund: &Refund) -> ApiError {
         "refund_not_cancelable",
         "",
         format!(
-            "The refund {} cannot be canceled: it is `{}`, or its acquirer takes no refund back.",
+            "The refund {} cannot be canceled: it is `{}`, carries out a case's decision, or its acquirer takes no refund back.",
             refund.id,
             wire::refund(refund)["status"].as_str().unwrap_or_default()
         ),
@@ -360,7 +417,8 @@ pub async fn report(call: &Call, refund: Refund, succeeded: bool, reason: Option
         let (unit, next) = match (refund.status, succeeded) {
             (RefundStatus::Pending | RefundStatus::Unknown, true) => {
                 let acquirer_id = refund.acquirer_id.clone().unwrap_or_default();
-                confirmed(call, &payment, &charge, &refund, &acquirer_id)?
+                let (unit, next) = confirmed(call, &payment, &charge, &refund, &acquirer_id)?;
+                (link::refund_ended(call, unit, &next, true).await?, next)
             }
             (RefundStatus::Pending | RefundStatus::Unknown | RefundStatus::Succeeded, false) => {
                 failed(call, &payment, &charge, &refund, reason.unwrap_or("unknown")).await?
@@ -482,6 +540,9 @@ async fn failed(
     };
     next.request_key = None;
     next.check_at = None;
+    if link::of_refund(call, refund).await?.is_some() {
+        return failed_in_case(call, payment, charge, refund, next).await;
+    }
     let mut payment = state::apply(payment, &Fact::RefundFailed { amount: refund.amount })?;
     let mut charge = charge.clone();
     charge.amount_refunded -= refund.amount;
@@ -490,7 +551,13 @@ async fn failed(
     let journal = books
         .refund_failed(refund, was_confirmed, owed)
         .map_err(Refused::Ledger)?;
-    let row = transaction(call, refund, "refund_failure", refund.amount, journal.id());
+    let row = transaction(
+        call,
+        refund,
+        "refund_failure",
+        refund.amount - refund.from_platform,
+        journal.id(),
+    );
     next.failure_balance_transaction_id = Some(row.id.clone());
     let unit = Unit::new(call.book_id())
         .update(&mut payment)
@@ -504,6 +571,25 @@ async fn failed(
         .insert(&call.event("charge.refund.updated", &wire::refund(&next)))
         .journals([journal]);
     Ok((unit, next))
+}
+
+/// The consumer is still to be paid, by bank: the money stays in "refund payable", and what the case says of it is its own step.
+async fn failed_in_case(
+    call: &Call,
+    payment: &Payment,
+    charge: &Charge,
+    refund: &Refund,
+    mut next: Refund,
+) -> Result<(Unit, Refund), ApiError> {
+    let mut unit = Unit::new(call.book_id())
+        .update(&mut next)
+        .insert(&call.event("refund.failed", &wire::refund(&next)))
+        .insert(&call.event("charge.refund.updated", &wire::refund(&next)));
+    if refund.status == RefundStatus::Succeeded {
+        let books = flow::books(call, payment, &charge.connector)?;
+        unit = unit.journals([books.refund_taken_back(refund).map_err(Refused::Ledger)?]);
+    }
+    Ok((link::refund_ended(call, unit, &next, false).await?, next))
 }
 
 fn transaction(call: &Call, refund: &Refund, r#type: &str, amount: i64, journal_id: uuid::Uuid) -> BalanceTransaction {

@@ -29,6 +29,8 @@ pub struct Payment {
     pub amount_received: i64,
     pub amount_refunded: i64,
     pub amount_disputed: i64,
+    /// frozen for cases, minor units
+    pub amount_held: i64,
     pub double_credit_risk: bool,
     pub capture_method: CaptureMethod,
     pub customer_id: Option<String>,
@@ -336,6 +338,10 @@ pub struct Refund {
     pub from_available: i64,
     pub from_pending: i64,
     pub from_receivable: i64,
+    /// what the platform pays of it
+    pub from_platform: i64,
+    /// the case whose decision it carries out
+    pub case_id: Option<String>,
     pub acquirer_id: Option<String>,
     pub balance_transaction_id: Option<String>,
     pub failure_balance_transaction_id: Option<String>,

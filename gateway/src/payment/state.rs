@@ -30,6 +30,7 @@
 //! | taken | refund failed | same | J09 | refund.failed |
 //! | taken | chargeback taken | same | J11 J11b J12 | charge.dispute.funds_withdrawn |
 //! | taken | chargeback returned | same | J14a J14c | charge.dispute.funds_reinstated |
+//! | taken | frozen for a case, released from it | same | J20, J22 | (of the case) |
 //!
 //! *Taken* is succeeded, or requires_capture of which parts were captured.
 //!
@@ -108,6 +109,14 @@ pub enum Fact {
     ChargebackReturned {
         amount: i64,
     },
+    /// A case freezes money that could be refunded.
+    CaseHeld {
+        amount: i64,
+    },
+    /// It is free again, or about to be refunded, or a chargeback takes it over.
+    CaseReleased {
+        amount: i64,
+    },
 }
 
 /// What a caller may change of a payment that nobody has tried to take yet.
@@ -147,6 +156,9 @@ pub enum Rejection {
     /// A chargeback is open: the network decides about the money.
     #[error("the charge has been disputed")]
     Disputed,
+    /// What is left is frozen for a case: what becomes of it is decided there.
+    #[error("what is left of the charge is frozen for a case")]
+    HeldForCase,
     /// Nothing is left to refund.
     #[error("the charge has already been refunded")]
     AlreadyRefunded,
@@ -167,12 +179,14 @@ pub enum Rejection {
     },
 }
 
-/// What is left to refund: captured, less refunds pending and succeeded, less chargebacks open and lost.
+/// What is left to refund: captured, less refunds pending and succeeded, less chargebacks open and lost, less what is
+/// frozen for cases.
 pub fn refundable(payment: &Payment) -> i64 {
     payment
         .amount_received
         .saturating_sub(payment.amount_refunded)
         .saturating_sub(payment.amount_disputed)
+        .saturating_sub(payment.amount_held)
         .max(0)
 }
 
@@ -346,6 +360,9 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             if left == 0 && payment.amount_disputed > 0 {
                 return Err(Rejection::Disputed);
             }
+            if left == 0 && payment.amount_held > 0 {
+                return Err(Rejection::HeldForCase);
+            }
             if left == 0 {
                 return Err(Rejection::AlreadyRefunded);
             }
@@ -366,6 +383,16 @@ pub fn apply(payment: &Payment, fact: &Fact) -> Result<Payment, Rejection> {
             taken(payment)?;
             within(*amount, payment.amount_disputed)?;
             next.amount_disputed -= amount;
+        }
+        Fact::CaseHeld { amount } => {
+            taken(payment)?;
+            within(*amount, refundable(payment))?;
+            next.amount_held += amount;
+        }
+        Fact::CaseReleased { amount } => {
+            taken(payment)?;
+            within(*amount, payment.amount_held)?;
+            next.amount_held -= amount;
         }
     }
     // A network debits even what was refunded before: the books show both, a person decides.

@@ -3,6 +3,7 @@
 //! Pure functions. They must never show a field that the merchant may not see, nor leave one out.
 
 mod account;
+mod case;
 mod dispute;
 mod funds;
 mod money;
@@ -14,6 +15,7 @@ mod terms;
 mod webhook_endpoint;
 
 pub use account::account;
+pub use case::case;
 pub use dispute::dispute;
 pub use funds::{bank_account, payout, payout_file};
 pub use money::{Standing, amount, application_fee, balance, balance_transaction, fee_refund, refund};

@@ -12,6 +12,7 @@ pub fn terms(terms: &Terms) -> Value {
         "id": terms.id,
         "object": "terms",
         "account": terms.account_id,
+        "case_rules": content.case_rules,
         "created": seconds(terms.created_at),
         "digest": content.digest,
         "effective_at": seconds(terms.effective_at),

@@ -12,6 +12,57 @@ pub(in crate::api) fn retrieve() -> Operation {
     Operation::new("Retrieve an account", "account").about("Its own; a platform's key may name any.")
 }
 
+pub(in crate::api) fn standing() -> Operation {
+    Operation::new("Retrieve an account's standing", "account_standing").about(
+        "What its cases, chargebacks and refunds say of it: a grade from A to E with its reasons, and the ladder of measures with their calculation.",
+    )
+}
+
+pub(in crate::api) fn account_standing() -> Object {
+    let count = || integer_from(0, i64::MAX);
+    let figures = Fields::new()
+        .field("chargebacks_30", count(), "")
+        .field("payments_30", count(), "Captured in 30 days.")
+        .field("payments_90", count(), "")
+        .field("refunds_late", count(), "That wait for more than three days.")
+        .field("upheld_30", count(), "Cases upheld in 30 days.")
+        .field("upheld_90", count(), "")
+        .field("warnings_30", count(), "Early fraud warnings.");
+    let steps = ["warn", "reserve", "payouts_paused", "restricted", "offboard"];
+    let sanction = Fields::new()
+        .field("id", id("san"), "")
+        .field("object", always("sanction"), "")
+        .field(
+            "basis",
+            open_object(),
+            "The figures, and the rung of the ladder that they reached.",
+        )
+        .field("case", id("case"), "The case that was one too many.")
+        .field("created", moment(), "")
+        .field(
+            "reversed_at",
+            moment().or_null(),
+            "When an appeal took its ground away.",
+        )
+        .field("step", choice(&steps), "");
+    Object::new(
+        "account_standing",
+        "What a merchant's cases say of it.",
+        Fields::new()
+            .field("id", id("acct"), "")
+            .field("figures", part(figures), "")
+            .field("grade", choice(&["A", "B", "C", "D", "E"]), "")
+            .field("reasons", list(text()), "Why it is not A.")
+            .field("sanctions", list(part(sanction)), "Oldest first.")
+            .field("steps_due", list(choice(&steps)), "What the figures call for.")
+            .field(
+                "vamp_bps",
+                count(),
+                "Chargebacks and fraud warnings by payments, 30 days: 0.01 %.",
+            ),
+    )
+}
+
 pub(in crate::api) fn index() -> Operation {
     Operation::list_of("List accounts", object("account"))
         .about("All merchants, for a key of the platform.")

@@ -20,6 +20,8 @@ pub(super) mod application_fees;
 pub(super) mod audit_events;
 pub(super) mod balance;
 pub(super) mod block_appeals;
+pub(super) mod case_reports;
+pub(super) mod cases;
 pub(super) mod charges;
 pub(super) mod customers;
 pub(super) mod disputes;
@@ -63,6 +65,9 @@ const OBJECTS: &[fn() -> Object] = &[
     customers::deleted_customer,
     payment_methods::payment_method,
     disputes::dispute,
+    cases::case,
+    cases::bundle_told,
+    case_reports::case_report,
     reviews::review,
     block_appeals::block_appeal,
     early_fraud_warnings::early_fraud_warning,
@@ -80,6 +85,7 @@ const OBJECTS: &[fn() -> Object] = &[
     balance::balance,
     balance::balance_transaction,
     accounts::account,
+    accounts::account_standing,
     terms::terms,
     audit_events::audit_event,
     payouts::payout,

@@ -7,17 +7,18 @@ use serde_json::json;
 pub(in crate::api) fn create() -> Operation {
     Operation::new("Make the next version of terms", "terms")
         .about(
-            "Fees or terms of service, for one account or for everyone without their own. A change of what is in force is told 30 \
+            "Fees, terms of service or the rules of cases, for one account or for everyone without their own. A change of what is in force is told 30 \
              days before; with less, it needs an `override_reason` and the approval of a second key.",
         )
         .takes(
             Fields::new()
-                .required("kind", choice(&["fee_schedule", "terms_of_service"]), "What is agreed.")
+                .required("kind", choice(&["fee_schedule", "terms_of_service", "case_rules"]), "What is agreed.")
                 .field("account", id_asked("acct"), "Whom it concerns; everyone when not given.")
                 .field("percent", percent(), "Fees: per cent of the amount, in currencies without a rate.")
                 .field("rates", rates_asked(), "Fees: rates by currency.")
                 .field("url", text().example("https://example.com/terms"), "Terms of service: where the text is.")
                 .field("digest", text_like("^[0-9A-Fa-f]{64}$", DIGEST), "Terms of service: SHA-256 of the text.")
+                .field("case_rules", group(case_rules_asked()), "Rules of cases: what is not given is as built in.")
                 .field("effective_at", moment_asked(), "From when it holds; at once when not given.")
                 .field("override_reason", text_up_to(500), "Why the notice is shorter than 30 days."),
         )
@@ -51,6 +52,11 @@ pub(in crate::api) fn terms() -> Object {
         Fields::new()
             .field("id", id("trm"), "")
             .field("account", id("acct").or_null(), "Whom it concerns; null for everyone.")
+            .field(
+                "case_rules",
+                open_object().or_null(),
+                "How cases are run: times and limits.",
+            )
             .field("created", moment(), "")
             .field(
                 "digest",
@@ -58,7 +64,7 @@ pub(in crate::api) fn terms() -> Object {
                 "SHA-256 of the text.",
             )
             .field("effective_at", moment(), "From when it holds.")
-            .field("kind", choice(&["fee_schedule", "terms_of_service"]), "")
+            .field("kind", choice(&["fee_schedule", "terms_of_service", "case_rules"]), "")
             .field(
                 "number",
                 integer_from(1, i64::from(i32::MAX)),
@@ -82,6 +88,22 @@ pub(in crate::api) fn terms() -> Object {
             )
             .field("url", text().or_null(), "Where the text is."),
     )
+}
+
+fn case_rules_asked() -> Fields {
+    let day = || list(text_like("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-10-01"));
+    let calendar = Fields::new()
+        .field("time_zone", text().example("Asia/Shanghai"), "IANA name.")
+        .field("holidays", day(), "Days off beside Saturdays and Sundays.")
+        .field("workdays", day(), "Saturdays and Sundays that are worked.");
+    let numbers = super::super::case_rules::NUMBERS.iter();
+    numbers
+        .fold(Fields::new(), |all, (name, _)| all.field(name, integer(), ""))
+        .field(
+            "calendar",
+            group(calendar),
+            "What regulators' working days are counted in.",
+        )
 }
 
 /// A percentage as text.

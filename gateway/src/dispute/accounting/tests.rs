@@ -116,6 +116,7 @@ fn fact(kind: Kind, status: Status) -> Fact {
             0
         },
         withdrawals: 1,
+        inherited: 0,
     }
 }
 

@@ -24,6 +24,7 @@ fn fact(kind: Kind, status: Status) -> Fact {
         amount: AMOUNT,
         fee: FEE,
         withdrawals: 1,
+        inherited: 0,
     }
 }
 
@@ -314,6 +315,7 @@ fn amounts_that_moved_are_never_adjusted() {
     }
     let again = Fact {
         withdrawals: 2,
+        inherited: 0,
         ..fact(Kind::FundsWithdrawn, Status::NeedsResponse)
     };
     let back = apply(Some(&taken), &fact(Kind::FundsReinstated, Status::Won))

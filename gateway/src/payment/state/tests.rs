@@ -19,6 +19,7 @@ fn payment() -> Payment {
         amount_received: 0,
         amount_refunded: 0,
         amount_disputed: 0,
+        amount_held: 0,
         double_credit_risk: false,
         capture_method: CaptureMethod::Automatic,
         customer_id: None,
