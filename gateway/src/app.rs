@@ -73,6 +73,8 @@ pub struct Settings {
     pub alarm_quiet: Duration,
     /// published test tokens are accepted and test cards carry their risk levels
     pub test_mode: bool,
+    /// what an operator decides about disputes
+    pub disputes: crate::dispute::Settings,
 }
 
 impl Default for Settings {
@@ -90,6 +92,7 @@ impl Default for Settings {
             mails_receipts: false,
             alarm_quiet: Duration::from_secs(300),
             test_mode: false,
+            disputes: crate::dispute::Settings::default(),
         }
     }
 }

@@ -173,8 +173,8 @@ const CHECKS: &[Query] = &[
         name: "contested principal (1130) is the sum of the chargebacks whose outcome is open",
         rows: "SELECT count(*) FROM gateway.dispute",
         wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', disputes ' || coalesce(d.amount, 0) AS what
-                FROM ledger.balance b LEFT JOIN (SELECT book_id, '1130.' || connector || '.' || currency AS account, sum(amount) AS amount
-                    FROM gateway.dispute WHERE funds = 'withdrawn' GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.account = b.account
+                FROM ledger.balance b LEFT JOIN (SELECT book_id, '1130.' || connector || '.' || currency AS account, sum(contested) AS amount
+                    FROM gateway.dispute GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.account = b.account
                 WHERE b.account LIKE '1130.%' AND b.posted <> coalesce(d.amount, 0)",
     },
     Query {
@@ -188,13 +188,11 @@ const CHECKS: &[Query] = &[
                 WHERE b.account LIKE '2110.%' AND b.posted <> coalesce(d.amount, 0)",
     },
     Query {
-        // Before the debit what is frozen counts, and money that came back after a loss until a person has decided.
+        // Before the debit what is frozen counts, and what was lost whatever came back later: until a person has decided.
         name: "a payment's disputed amount is the sum of its chargebacks open and lost",
         rows: "SELECT count(*) FROM gateway.payment WHERE amount_disputed > 0",
         wrong: "SELECT p.id || ': disputed ' || p.amount_disputed || ', chargebacks ' || coalesce(d.amount, 0) AS what
-                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(CASE
-                        WHEN funds = 'none' THEN held_pending + held_available + held_receivable
-                        WHEN funds = 'reinstated' AND status <> 'lost' THEN 0 ELSE amount END) AS amount
+                FROM gateway.payment p LEFT JOIN (SELECT book_id, payment_id, sum(greatest(contested, held_pending + held_available + held_receivable) + lost) AS amount
                     FROM gateway.dispute GROUP BY 1, 2) d ON d.book_id = p.book_id AND d.payment_id = p.id
                 WHERE p.amount_disputed <> coalesce(d.amount, 0)",
     },
@@ -224,14 +222,6 @@ const CHECKS: &[Query] = &[
                 WHERE coalesce(b.amount, 0) <> coalesce(h.amount, 0) AND ledger.horizon() IS NULL",
     },
     Query {
-        name: "each dispute's contested principal (1130) is its amount while the network has it",
-        rows: "SELECT count(*) FROM gateway.dispute",
-        wrong: "SELECT d.id || ': contested ' || coalesce(p.amount, 0) || ', disputed ' || d.amount AS what
-                FROM gateway.dispute d LEFT JOIN (SELECT book_id, reference, sum(CASE side WHEN 'debit' THEN amount ELSE -amount END) AS amount
-                    FROM ledger.posting WHERE account LIKE '1130.%' AND layer = 'posted' GROUP BY 1, 2) p ON p.book_id = d.book_id AND p.reference = d.id
-                WHERE coalesce(p.amount, 0) <> CASE WHEN d.funds = 'withdrawn' THEN d.amount ELSE 0 END AND ledger.horizon() IS NULL",
-    },
-    Query {
         name: "compensation payable (2130) is the sum of what the cases owe",
         rows: "SELECT count(*) FROM ledger.account WHERE account LIKE '2130.%'",
         wrong: "SELECT 'book ' || b.book_id || ' ' || b.account || ': balance ' || b.posted || ', owed ' || coalesce(c.amount, 0) AS what
@@ -246,6 +236,28 @@ const CHECKS: &[Query] = &[
                 FROM ledger.balance b LEFT JOIN (SELECT book_id, currency, sum(recourse_due) AS amount FROM gateway.consumer_case
                     GROUP BY 1, 2) c ON c.book_id = b.book_id AND c.currency = b.currency
                 WHERE b.account LIKE '1220.%' AND b.posted <> coalesce(c.amount, 0)",
+    },
+    Query {
+        name: "the principal of a dispute is what its journals say, one by one: contested (J11, J14b less J14a, J15, J16), lost (J15, J16)",
+        rows: "SELECT count(*) FROM gateway.dispute",
+        wrong: "SELECT d.id || ': contested ' || d.contested || ', lost ' || d.lost || ', booked ' || coalesce(j.taken, 0) || ' taken, '
+                || coalesce(j.back, 0) || ' back, ' || coalesce(j.gone, 0) || ' lost' AS what
+             FROM gateway.dispute d LEFT JOIN (SELECT book_id, reference,
+                    sum(amount) FILTER (WHERE side = 'debit' AND code IN ('J11', 'J14b')) AS taken,
+                    sum(amount) FILTER (WHERE side = 'credit' AND code = 'J14a') AS back,
+                    sum(amount) FILTER (WHERE side = 'credit' AND code IN ('J15', 'J16')) AS gone
+                FROM ledger.posting WHERE account LIKE '1130.%' AND layer = 'posted' GROUP BY 1, 2) j
+                ON j.book_id = d.book_id AND j.reference = d.id
+             WHERE (d.contested <> coalesce(j.taken, 0) - coalesce(j.back, 0) - coalesce(j.gone, 0) OR d.lost <> coalesce(j.gone, 0))
+               AND ledger.horizon() IS NULL",
+    },
+    Query {
+        name: "whatever gives back more than was captured has an exception that says so",
+        rows: "SELECT count(*) FROM gateway.payment WHERE amount_refunded + amount_disputed > amount_received",
+        wrong: "SELECT p.id || ': captured ' || p.amount_received || ', refunded ' || p.amount_refunded || ', disputed ' || p.amount_disputed AS what
+                FROM gateway.payment p WHERE p.amount_refunded + p.amount_disputed > p.amount_received
+                  AND NOT EXISTS (SELECT FROM gateway.dispute_exception e
+                                  WHERE e.book_id = p.book_id AND e.payment_id = p.id AND e.kind = 'double_credit')",
     },
     Query {
         name: "a payout was booked once (J29a), and ended in the books as it did at the bank (J29b, J29c, J29d)",
@@ -295,7 +307,7 @@ const CHECKS: &[Query] = &[
                 LEFT JOIN (SELECT book_id, currency, sum(net) AS amount FROM gateway.balance_transaction GROUP BY 1, 2) t
                     ON t.book_id = b.book_id AND t.currency = b.currency
                 LEFT JOIN (SELECT book_id, currency, sum(amount) AS amount FROM (
-                               SELECT book_id, currency, held_pending + held_available + held_receivable AS amount FROM gateway.dispute WHERE funds = 'none'
+                               SELECT book_id, currency, held_pending + held_available + held_receivable - contested AS amount FROM gateway.dispute
                                UNION ALL SELECT book_id, currency, held_pending + held_available + held_receivable FROM gateway.consumer_case) x
                            GROUP BY 1, 2) d ON d.book_id = b.book_id AND d.currency = b.currency
                 LEFT JOIN (SELECT book_id, currency, sum(CASE side WHEN 'credit' THEN amount ELSE -amount END) AS amount FROM ledger.posting j

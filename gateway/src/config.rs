@@ -58,6 +58,8 @@ pub struct Settings {
     pub iso8583: Iso8583,
     /// The scorer.
     pub risk: crate::risk::Settings,
+    /// Chargebacks.
+    pub disputes: crate::dispute::Settings,
     /// Events to merchants.
     pub webhooks: Webhooks,
     /// Metrics and traces for a collector.

@@ -19,6 +19,8 @@ pub mod prefix {
     pub const CASE_ENTRY: &str = "cae";
     pub const DEADLINE: &str = "dl";
     pub const SANCTION: &str = "san";
+    pub const DISPUTE_MOVEMENT: &str = "dum";
+    pub const DISPUTE_EXCEPTION: &str = "due";
     pub const REVIEW: &str = "prv";
     pub const EVENT: &str = "evt";
     pub const CUSTOMER: &str = "cus";
@@ -33,6 +35,7 @@ pub mod prefix {
     pub const RESERVE_LOT: &str = "rsv";
     pub const APPLICATION_FEE: &str = "fee";
     pub const FEE_REFUND: &str = "fr";
+    pub const FILE: &str = "file";
     pub const RECEIPT: &str = "rcpt";
     pub const TERMS: &str = "trm";
     pub const CARD: &str = "card";

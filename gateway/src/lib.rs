@@ -29,6 +29,7 @@ pub mod dispute;
 pub mod edge;
 pub mod egress;
 pub mod event;
+pub mod file;
 pub mod funds;
 pub mod id;
 pub mod limit;

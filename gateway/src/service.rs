@@ -80,6 +80,8 @@ pub struct ServiceConfig {
     pub console: console::Settings,
     /// what time it is
     pub clock: Clock,
+    /// what an operator decides about disputes
+    pub disputes: crate::dispute::Settings,
 }
 
 /// Whether the service can do its work now.
@@ -225,6 +227,7 @@ impl Service {
                 payout_bank: config.payout_bank,
                 mails_receipts: mailer.is_some(),
                 alarm_quiet: config.alerts.quiet,
+                disputes: config.disputes,
                 ..usual
             },
             access: config.access,
@@ -335,6 +338,9 @@ impl Service {
         )));
         service
             .work
+            .push(tokio::spawn(disputes(service.app.clone(), stopped.clone())));
+        service
+            .work
             .push(tokio::spawn(refresh_vault(service.app.vault.clone(), stopped.clone())));
         service.work.push(tokio::spawn(auth::upkeep::run(
             service.app.clone(),
@@ -423,6 +429,19 @@ async fn funds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = crate::funds::file::round(&app).await {
             tracing::warn!(error = error.message, "what banks said cannot be applied; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(app.settings.sweep_every) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// What time brings to disputes.
+async fn disputes(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = crate::dispute::clock::round(&app).await {
+            tracing::warn!(error = error.message, "timers of disputes cannot be read; trying again");
         }
         tokio::select! {
             () = tokio::time::sleep(app.settings.sweep_every) => {}

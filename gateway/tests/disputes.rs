@@ -182,6 +182,64 @@ async fn evidence_is_submitted_once_by_however_many() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_chargeback_told_backwards_and_in_pieces_is_booked_once() {
+    let mut world = World::start().await;
+    let (_, charge, acquirer_id) = world.pay("pm_card_visa", 5_000).await;
+    let dispute = |status: &str, moves: usize| {
+        let listed: Vec<Value> = (0..moves)
+            .map(|n| {
+                let (amount, fee) = if n % 2 == 0 { (-4_000, 1_500) } else { (4_000, 0) };
+                json!({"id": format!("txn_again_{n}"), "amount": amount, "fee": fee, "currency": "usd"})
+            })
+            .collect();
+        json!({"id": "dp_again", "object": "dispute", "amount": 4_000, "currency": "usd", "reason": "fraudulent", "status": status,
+            "payment_intent": acquirer_id, "network_reason_code": "10.4", "is_charge_refundable": false,
+            "evidence_details": {"due_by": 4_000_000_000i64}, "balance_transactions": listed, "metadata": {}})
+    };
+    // The loss of the second round comes first; then what led to it, backwards, some of it twice.
+    for (n, (kind, status, moves)) in [
+        ("closed", "lost", 3),
+        ("updated", "under_review", 3),
+        ("funds_withdrawn", "needs_response", 3),
+        ("funds_reinstated", "won", 2),
+        ("closed", "won", 2),
+        ("funds_withdrawn", "needs_response", 1),
+        ("funds_withdrawn", "needs_response", 3),
+        ("created", "needs_response", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let kind = format!("charge.dispute.{kind}");
+        let (answer, _) = world
+            .callback(&format!("evt_again_{n}"), &kind, &dispute(status, moves), SECRET)
+            .await;
+        assert_eq!(answer, 200);
+        world.settled().await;
+    }
+    let found = world.get(&format!("/v1/disputes?charge={charge}")).await["data"][0].take();
+    assert_eq!(
+        (&found["stage"], &found["status"]),
+        (&json!("lost_final"), &json!("lost"))
+    );
+    let lines: Vec<(i64, i64)> = found["balance_transactions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|t| (t["amount"].as_i64().unwrap(), t["fee"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(lines, [(-4_000, 1_500), (4_000, 0), (-4_000, 1_500)]);
+    let rows = world
+        .owner
+        .query_one("SELECT count(*) FROM gateway.dispute_movement", &[])
+        .await
+        .unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 3, "each movement of the acquirer once");
+    world.audited().await;
+    world.stop().await;
+}
+
 /// Everything real: database, simulated acquirer with its webhooks, the service.
 struct World {
     service: Service,
@@ -221,6 +279,8 @@ impl World {
             webhook_events: Vec::new(),
             bank_listen: ([127, 0, 0, 1], 0).into(),
             dispute_delay_ms: 20,
+            return_dispute_fees: false,
+            counter_fee: 0,
             refund_delay_ms: 20,
             seed: 0,
         };
@@ -287,6 +347,7 @@ impl World {
             risk: gateway::risk::Settings::default(),
             console: gateway::console::Settings::default(),
             clock: gateway::clock::Clock::default(),
+            disputes: gateway::dispute::Settings::default(),
         })
         .await
         .expect("the service starts");

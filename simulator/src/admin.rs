@@ -3,7 +3,7 @@
 //! For tests and operators of the simulator only; the service under test must never be given its address.
 
 use crate::Simulator;
-use crate::dispute::{Advance, REASONS};
+use crate::dispute::{Advance, Opening, REASONS, ScriptStep};
 use crate::error::ApiError;
 use crate::fault::Rule;
 use crate::flow::{Op, status_name};
@@ -279,6 +279,12 @@ struct OpenDispute {
     reason: Option<String>,
     #[serde(default)]
     inquiry: bool,
+    /// A chargeback that is only announced: `debit` takes the money.
+    #[serde(default)]
+    announced: bool,
+    /// What happens to it afterwards.
+    #[serde(default)]
+    script: Vec<ScriptStep>,
 }
 
 async fn open_dispute(State(simulator): Shared, Json(request): Json<OpenDispute>) -> Answer {
@@ -300,12 +306,14 @@ async fn open_dispute(State(simulator): Shared, Json(request): Json<OpenDispute>
                 format!("Between 1 and what is not yet disputed ({left})."),
             ));
         }
-        Ok(ObjectRef::Dispute(op.open_dispute(
-            &charge,
-            amount,
-            reason,
-            request.inquiry,
-        )))
+        let opening = match (request.inquiry, request.announced) {
+            (true, _) => Opening::Inquiry,
+            (false, true) => Opening::Announced,
+            (false, false) => Opening::Debited,
+        };
+        let id = op.open_dispute(&charge, amount, reason, opening);
+        op.script(id, &request.script);
+        Ok(ObjectRef::Dispute(id))
     })
     .await
 }

@@ -12,17 +12,51 @@ use crate::store::{Record, Task};
 use std::sync::Arc;
 
 /// What the network may do with a dispute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advance {
     /// Decided for the merchant; an inquiry is closed.
     Win,
     /// Decided for the cardholder.
     Lose,
+    /// The issuer upholds the chargeback, and pre-arbitration can be filed.
+    Uphold,
     /// An inquiry becomes a chargeback.
     Escalate,
-    /// A dispute that was won is opened again.
+    /// The money of a chargeback that was only announced is taken.
+    Debit,
+    /// A dispute that was won is opened again, and the money taken again.
     SecondChargeback,
+    /// The same, announced and not debited yet.
+    PreArbitration,
+    /// The issuer declines: the network decides.
+    Arbitrate,
+    /// Money of a lost dispute comes back after all.
+    LateReversal,
+    /// The cardholder withdraws.
+    Withdraw,
+}
+
+/// A step of a script: what, and how long after the step before.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub struct ScriptStep {
+    /// What happens.
+    pub action: Advance,
+    /// Simulated milliseconds.
+    #[serde(default)]
+    pub after_ms: u32,
+}
+
+/// How a dispute begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opening {
+    /// The issuer asks; no money moves.
+    Inquiry,
+    /// Announced; the money is taken later.
+    Announced,
+    /// The money is taken at once.
+    #[default]
+    Debited,
 }
 
 impl Op<'_> {
@@ -35,15 +69,15 @@ impl Op<'_> {
         let left = charge.refundable();
         match charge.card().behaviour().aftermath {
             Aftermath::Dispute(reason) if left > 0 => {
-                self.open_dispute(&charge, left, reason, false);
+                self.open_dispute(&charge, left, reason, Opening::Debited);
             }
             Aftermath::Inquiry if left > 0 => {
-                self.open_dispute(&charge, left, "fraudulent", true);
+                self.open_dispute(&charge, left, "fraudulent", Opening::Inquiry);
             }
             Aftermath::TwoDisputes if left > 1 => {
-                self.open_dispute(&charge, left / 2, "fraudulent", false);
+                self.open_dispute(&charge, left / 2, "fraudulent", Opening::Debited);
                 if let Some(charge) = self.store.charges.get(charge.id).cloned() {
-                    self.open_dispute(&charge, left - left / 2, "product_not_received", false);
+                    self.open_dispute(&charge, left - left / 2, "product_not_received", Opening::Debited);
                 }
             }
             Aftermath::FraudWarning => {
@@ -63,13 +97,14 @@ impl Op<'_> {
     }
 
     /// Opens a dispute; the caller has checked that the charge has this much.
-    pub fn open_dispute(&mut self, charge: &Charge, amount: i64, reason: &str, inquiry: bool) -> Id {
+    pub fn open_dispute(&mut self, charge: &Charge, amount: i64, reason: &str, opening: Opening) -> Id {
+        let inquiry = opening == Opening::Inquiry;
         let id = self.store.next_id(|store| &store.disputes);
         let due_by = day(self.now() + 15 * DAY) - 1;
-        let movements = if inquiry {
-            Vec::new()
-        } else {
+        let movements = if opening == Opening::Debited {
             vec![self.withdraw(id, amount, charge.currency)]
+        } else {
+            Vec::new()
         };
         let dispute = Dispute {
             id,
@@ -86,6 +121,7 @@ impl Op<'_> {
                 DisputeStatus::NeedsResponse
             },
             inquiry,
+            network_stage: None,
             due_by,
             submission_count: 0,
             evidence: Metadata::default(),
@@ -99,15 +135,35 @@ impl Op<'_> {
         self.put_dispute(dispute);
         self.store.schedule((due_by + 1) * 1000, Task::EvidenceDue(id));
         self.event("charge.dispute.created", ObjectRef::Dispute(id));
-        if !inquiry {
+        if opening == Opening::Debited {
             self.event("charge.dispute.funds_withdrawn", ObjectRef::Dispute(id));
         }
         id
     }
 
+    /// What will happen to it, step after step.
+    pub fn script(&mut self, id: Id, steps: &[ScriptStep]) {
+        let mut at = self.now_ms;
+        for step in steps {
+            at += i64::from(step.after_ms);
+            self.store.schedule(at, Task::Advance(id, step.action));
+        }
+    }
+
+    /// A step of a script; one that does not fit by then is left out.
+    pub fn follow_script(&mut self, id: Id, step: Advance) {
+        let Some(dispute) = self.store.disputes.get(id).cloned() else {
+            return;
+        };
+        self.account = dispute.account.clone();
+        if self.advance(&dispute, step).is_err() {
+            tracing::warn!(?step, status = ?dispute.status, "a step of a dispute's script does not fit");
+        }
+    }
+
     /// Adds evidence and, when `submit`, hands it to the network: once.
     pub fn submit_evidence(&mut self, dispute: &Dispute, evidence: Metadata, submit: bool) -> Result<(), ApiError> {
-        if !awaits_response(dispute.status) {
+        if !awaits_response(dispute) {
             return Err(ApiError::state(
                 "dispute_evidence_already_submitted",
                 "This dispute no longer takes evidence: it was submitted, or the dispute is closed.",
@@ -122,6 +178,16 @@ impl Op<'_> {
             } else {
                 DisputeStatus::UnderReview
             };
+            dispute.network_stage = match dispute.network_stage {
+                Some(NetworkStage::Provisional) => Some(NetworkStage::PreArbitration),
+                Some(NetworkStage::PreArbitration) => Some(NetworkStage::Arbitration),
+                other => other,
+            };
+            if !dispute.inquiry && self.delays.counter_fee > 0 {
+                let fee = self.delays.counter_fee;
+                let taken = self.dispute_movement(MovementKind::Dispute, &dispute, 0, fee);
+                dispute.movements.push(taken);
+            }
         }
         let verdict = match dispute.evidence.get("uncategorized_text") {
             Some("winning_evidence") => Some(true),
@@ -140,7 +206,7 @@ impl Op<'_> {
 
     /// The merchant accepts: lost, for good.
     pub fn accept(&mut self, dispute: &Dispute) -> Result<(), ApiError> {
-        if !awaits_response(dispute.status) {
+        if !awaits_response(dispute) {
             return Err(ApiError::state(
                 "dispute_closed",
                 "This dispute cannot be closed: it no longer needs a response.",
@@ -153,12 +219,62 @@ impl Op<'_> {
     /// What the network does of itself, by timer or by the admin port.
     pub fn advance(&mut self, dispute: &Dispute, step: Advance) -> Result<(), ApiError> {
         use DisputeStatus::*;
-        let open = !matches!(dispute.status, Won | Lost | WarningClosed);
+        let provisional = dispute.network_stage == Some(NetworkStage::Provisional);
+        let open = !matches!(dispute.status, Won | Lost | WarningClosed | Prevented) || provisional;
+        let debited = dispute.movements.iter().map(|m| m.amount).sum::<i64>() < 0;
         match step {
             Advance::Win if open => self.close(dispute.clone(), true),
             Advance::Lose if open => self.close(dispute.clone(), false),
+            Advance::Uphold if dispute.status == UnderReview && dispute.network_stage.is_none() => {
+                let mut dispute = dispute.clone();
+                dispute.network_stage = Some(NetworkStage::Provisional);
+                self.close(dispute, false);
+            }
             Advance::Escalate if open && dispute.inquiry => self.charge_back(dispute.clone()),
+            Advance::Debit if !dispute.inquiry && !debited && !matches!(dispute.status, Won | Prevented) => {
+                let mut dispute = dispute.clone();
+                let taken = self.withdraw(dispute.id, dispute.amount, dispute.currency);
+                dispute.movements.push(taken);
+                let id = dispute.id;
+                self.put_dispute(dispute);
+                self.event("charge.dispute.funds_withdrawn", ObjectRef::Dispute(id));
+            }
             Advance::SecondChargeback if dispute.status == Won => self.charge_back(dispute.clone()),
+            Advance::PreArbitration if dispute.status == Won => {
+                let mut dispute = dispute.clone();
+                dispute.network_stage = Some(NetworkStage::PreArbitration);
+                self.ask_again(dispute);
+            }
+            Advance::Arbitrate if dispute.network_stage == Some(NetworkStage::PreArbitration) => {
+                let mut dispute = dispute.clone();
+                dispute.network_stage = Some(NetworkStage::Arbitration);
+                dispute.status = UnderReview;
+                let id = dispute.id;
+                self.put_dispute(dispute);
+                self.event("charge.dispute.updated", ObjectRef::Dispute(id));
+            }
+            Advance::LateReversal if dispute.status == Lost && debited => {
+                let mut dispute = dispute.clone();
+                let back = self.dispute_movement(MovementKind::DisputeReversal, &dispute, dispute.amount, 0);
+                dispute.movements.push(back);
+                let id = dispute.id;
+                self.put_dispute(dispute);
+                self.event("charge.dispute.funds_reinstated", ObjectRef::Dispute(id));
+            }
+            Advance::Withdraw if open => {
+                let mut dispute = dispute.clone();
+                dispute.status = Prevented;
+                if debited {
+                    let back = self.dispute_movement(MovementKind::DisputeReversal, &dispute, dispute.amount, 0);
+                    dispute.movements.push(back);
+                }
+                let id = dispute.id;
+                self.put_dispute(dispute);
+                self.event("charge.dispute.closed", ObjectRef::Dispute(id));
+                if debited {
+                    self.event("charge.dispute.funds_reinstated", ObjectRef::Dispute(id));
+                }
+            }
             _ => {
                 return Err(ApiError::state(
                     "dispute_closed",
@@ -196,40 +312,41 @@ impl Op<'_> {
 
     /// Nobody answered in time.
     pub fn evidence_due(&mut self, id: Id) {
-        let Some(dispute) = self
-            .store
-            .disputes
-            .get(id)
-            .filter(|dispute| awaits_response(dispute.status))
-        else {
+        let Some(dispute) = self.store.disputes.get(id).filter(|dispute| awaits_response(dispute)) else {
             return;
         };
         let dispute = (**dispute).clone();
         self.account = dispute.account.clone();
         if self.now() > dispute.due_by {
-            self.close(dispute, false);
+            // Whoever does not file has lost: that was told already.
+            if dispute.status != DisputeStatus::Lost {
+                self.close(dispute, false);
+            }
         }
     }
 
     fn close(&mut self, mut dispute: Dispute, won: bool) {
         let id = dispute.id;
-        let reinstates = won && !dispute.inquiry;
+        let debited = dispute.movements.iter().map(|m| m.amount).sum::<i64>() < 0;
+        let reinstates = won && debited;
         dispute.status = match (dispute.inquiry, won) {
             (true, _) => DisputeStatus::WarningClosed,
             (false, true) => DisputeStatus::Won,
             (false, false) => DisputeStatus::Lost,
         };
+        if dispute.network_stage == Some(NetworkStage::Provisional) {
+            // Time to file.
+            dispute.due_by = day(self.now() + 30 * DAY) - 1;
+            if won {
+                dispute.network_stage = None;
+            }
+        }
         if reinstates {
-            let source = ObjectRef::Dispute(id);
-            let kind = MovementKind::DisputeReversal;
-            let back = self.movement(
-                kind,
-                dispute.amount,
-                -DISPUTE_FEE,
-                dispute.currency,
-                source,
-                day(self.now()),
-            );
+            // What answering cost comes back with a win; the dispute's own fee only where that was agreed.
+            let round = dispute.movements.iter().rev().take_while(|m| m.amount <= 0);
+            let returned = round.filter(|m| m.amount == 0 || self.delays.return_dispute_fees);
+            let fee = returned.map(|m| m.fee).sum::<i64>();
+            let back = self.dispute_movement(MovementKind::DisputeReversal, &dispute, dispute.amount, -fee);
             dispute.movements.push(back);
         }
         self.put_dispute(dispute);
@@ -245,13 +362,30 @@ impl Op<'_> {
         dispute
             .movements
             .push(self.withdraw(id, dispute.amount, dispute.currency));
+        self.ask_again(dispute);
+        self.event("charge.dispute.funds_withdrawn", ObjectRef::Dispute(id));
+    }
+
+    /// Asks for evidence (again).
+    fn ask_again(&mut self, mut dispute: Dispute) {
+        let id = dispute.id;
         dispute.inquiry = false;
         dispute.status = DisputeStatus::NeedsResponse;
         dispute.due_by = day(self.now() + 15 * DAY) - 1;
         self.store.schedule((dispute.due_by + 1) * 1000, Task::EvidenceDue(id));
         self.put_dispute(dispute);
         self.event("charge.dispute.updated", ObjectRef::Dispute(id));
-        self.event("charge.dispute.funds_withdrawn", ObjectRef::Dispute(id));
+    }
+
+    fn dispute_movement(
+        &mut self,
+        kind: MovementKind,
+        dispute: &Dispute,
+        amount: i64,
+        fee: i64,
+    ) -> Arc<BalanceTransaction> {
+        let (source, on) = (ObjectRef::Dispute(dispute.id), day(self.now()));
+        self.movement(kind, amount, fee, dispute.currency, source, on)
     }
 
     fn withdraw(&mut self, id: Id, amount: i64, currency: Currency) -> Arc<BalanceTransaction> {
@@ -271,11 +405,11 @@ impl Op<'_> {
 }
 
 /// Whether evidence is still wanted.
-pub fn awaits_response(status: DisputeStatus) -> bool {
+pub fn awaits_response(dispute: &Dispute) -> bool {
     matches!(
-        status,
+        dispute.status,
         DisputeStatus::NeedsResponse | DisputeStatus::WarningNeedsResponse
-    )
+    ) || dispute.status == DisputeStatus::Lost && dispute.network_stage == Some(NetworkStage::Provisional)
 }
 
 /// Reasons of the wire.
@@ -297,5 +431,5 @@ pub const REASONS: [&str; 15] = [
     "unrecognized",
 ];
 
-/// 15.00 in any currency; given back on a win, as Stripe's test mode does.
+/// 15.00 in any currency.
 const DISPUTE_FEE: i64 = 1500;

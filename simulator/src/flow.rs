@@ -28,13 +28,17 @@ pub struct Op<'a> {
     pub api_url: Arc<str>,
 }
 
-/// How long the outside world takes, in simulated milliseconds.
+/// How long the outside world takes, in simulated milliseconds, and what disputes cost there.
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
     /// From a charge on a dispute card to the dispute, and from evidence to the decision.
     pub dispute_ms: i64,
     /// From a refund on a refund card to its final state.
     pub refund_ms: i64,
+    /// A win gives the dispute's fee back.
+    pub return_dispute_fees: bool,
+    /// Taken for answering a chargeback, in minor units.
+    pub counter_fee: i64,
 }
 
 /// How a confirmation may end without an error.
@@ -357,25 +361,23 @@ impl Op<'_> {
                 "This charge has not been captured, so there is nothing to refund.",
             ));
         }
-        let contested = |dispute: &Arc<Dispute>| !dispute.inquiry && dispute.status != DisputeStatus::Won;
-        if charge
-            .disputes
-            .iter()
-            .filter_map(|id| self.store.disputes.get(*id))
-            .any(contested)
-        {
+        let contested = |dispute: &Arc<Dispute>| {
+            !dispute.inquiry && !matches!(dispute.status, DisputeStatus::Won | DisputeStatus::Prevented)
+        };
+        let disputes = charge.disputes.iter().filter_map(|id| self.store.disputes.get(*id));
+        let contested: i64 = disputes.filter(|dispute| contested(dispute)).map(|d| d.amount).sum();
+        // What is not disputed can still be given back.
+        let left = charge.refundable() - contested;
+        if contested > 0 && left <= 0 {
             let message = format!(
                 "Charge {} has been charged back; cannot issue a refund.",
                 charge.id.named(Charge::PREFIX)
             );
             return Err(ApiError::state("charge_disputed", message));
         }
-        let amount = amount.unwrap_or(charge.refundable());
-        if amount < 1 || amount > charge.refundable() {
-            let message = format!(
-                "Refund amount ({amount}) is greater than unrefunded amount on charge ({})",
-                charge.refundable()
-            );
+        let amount = amount.unwrap_or(left);
+        if amount < 1 || amount > left {
+            let message = format!("Refund amount ({amount}) is greater than unrefunded amount on charge ({left})");
             return Err(ApiError::invalid("amount", message).code("amount_too_large").began());
         }
         let id = self.store.next_id(|store| &store.refunds);
@@ -487,6 +489,7 @@ impl Op<'_> {
         match task {
             Task::Aftermath(charge) => self.aftermath(charge),
             Task::Decide(dispute, won) => self.decide(dispute, won),
+            Task::Advance(dispute, step) => self.follow_script(dispute, step),
             Task::EvidenceDue(dispute) => self.evidence_due(dispute),
             Task::SettleRefund(id) => self.due_refund(id, RefundStatus::Pending, RefundStatus::Succeeded),
             Task::FailRefund(id) => self.due_refund(id, RefundStatus::Succeeded, RefundStatus::Failed),

@@ -77,6 +77,12 @@ pub struct Options {
     /// Simulated milliseconds from a refund on a refund card to its final state
     #[arg(long, default_value_t = 2000)]
     pub refund_delay_ms: u32,
+    /// A win gives the dispute's fee back; since 2025 acquirers keep it
+    #[arg(long)]
+    pub return_dispute_fees: bool,
+    /// Fee for answering a chargeback in minor units, taken with the evidence and given back on a win
+    #[arg(long, default_value_t = 0)]
+    pub counter_fee: i64,
     /// Seed of the faults' dice
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -126,6 +132,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> anyhow
         delays: Delays {
             dispute_ms: options.dispute_delay_ms.into(),
             refund_ms: options.refund_delay_ms.into(),
+            return_dispute_fees: options.return_dispute_fees,
+            counter_fee: options.counter_fee.max(0),
         },
     });
     if let (Some(url), Some(secret)) = (&options.webhook_url, &options.webhook_secret) {

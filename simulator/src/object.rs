@@ -279,6 +279,9 @@ pub struct Dispute {
     pub status: DisputeStatus,
     /// Inquiry or chargeback; an escalated inquiry becomes a chargeback.
     pub inquiry: bool,
+    /// How far the network's procedure has gone; not Stripe's own, told as `network_stage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_stage: Option<NetworkStage>,
     pub due_by: i64,
     pub submission_count: u8,
     pub evidence: Metadata,
@@ -302,6 +305,19 @@ pub enum DisputeStatus {
     UnderReview,
     Won,
     Lost,
+    Prevented,
+}
+
+/// `dispute.network_stage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkStage {
+    /// A loss that pre-arbitration can still turn.
+    Provisional,
+    /// Before arbitration.
+    PreArbitration,
+    /// The network decides.
+    Arbitration,
 }
 
 /// An early fraud warning.

@@ -3,6 +3,7 @@
 //! Everything happens under one lock, held for microseconds: state changes and their log line, never rendering, never I/O. A live
 //! change and a replayed one go through the same [`Store::apply`], so a restart cannot disagree with the run before it.
 
+use crate::dispute::Advance;
 use crate::idempotency::{Finished, Keys, Reference, StoredAnswer};
 use crate::log::{Log, Written};
 use crate::object::*;
@@ -50,6 +51,8 @@ pub enum Task {
     FailRefund(Id),
     /// The network decides a dispute: won or not.
     Decide(Id, bool),
+    /// The next step of a dispute's script.
+    Advance(Id, Advance),
     /// Evidence deadline.
     EvidenceDue(Id),
     /// An authorization that nobody captured.

@@ -127,6 +127,7 @@ const WRITTEN_ONCE: &[(&str, &[&str])] = &[
     ("dispute", &["acquirer_id", "book_id", "charge_id", "connector", "created_at", "currency", "id", "network_reason_code", "payment_id", "reason"]),
     ("consumer_case", &["amount", "book_id", "channel", "charge_id", "created_at", "currency", "customer_id", "id", "payment_id", "reason", "type"]),
     ("deadline", &["book_id", "created_at", "due_at", "id", "kind", "subject_id"]),
+    ("dispute_exception", &["amount", "book_id", "created_at", "currency", "dispute_id", "due_at", "id", "kind", "payment_id"]),
     ("funds", &["book_id", "created_at", "id"]),
     ("merchant", &["book_id", "country", "created_at", "id"]),
     ("payment", &["book_id", "created_at", "id", "line_items"]),

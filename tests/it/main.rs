@@ -19,6 +19,8 @@ mod console_browser;
 mod crashes;
 mod database_tls;
 mod deploy;
+mod disputes;
+mod evidence;
 mod failures_page;
 mod finance;
 mod fuzzed;

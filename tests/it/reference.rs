@@ -43,11 +43,12 @@ fn every_route_is_described_with_its_right_and_its_refusals() {
         let media = described["requestBody"]["content"]
             .as_object()
             .map_or(0, serde_json::Map::len);
-        assert_eq!(
-            (media, named("query") > 0),
-            if route.method == "POST" { (2, false) } else { (0, true) },
-            "{what}"
-        );
+        let expected = match (route.method, route.path) {
+            ("POST", "/v1/files") => (1, false), // a file has one encoding
+            ("POST", _) => (2, false),
+            _ => (0, true),
+        };
+        assert_eq!((media, named("query") > 0), expected, "{what}");
     }
     let described = DOCUMENT["paths"]
         .as_object()

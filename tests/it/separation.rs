@@ -219,7 +219,15 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     wanted["receipt_email"] = "ada@shop.example".into();
     create("/v1/payment_intents", wanted).await;
     let receipt = first("/v1/receipts", "limit=1").await;
+    let upload = "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\ndispute_evidence\r\n--b\r\nContent-Disposition: \
+                  form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7\r\n--b--\r\n";
+    let file = app
+        .post("/v1/files")
+        .account(&owner)
+        .body("multipart/form-data; boundary=b", upload);
+    let evidence = evidence.send().await.ok();
     BTreeMap::from([
+        ("files".into(), text(&evidence, "id")),
         ("signals".into(), signal),
         ("bank".into(), bank),
         ("application_fees".into(), fee),

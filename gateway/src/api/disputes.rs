@@ -43,6 +43,7 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<DisputesWrite>)
         },
         metadata: params.metadata("metadata")?,
         submit: params.boolean("submit")?,
+        by: input.key_id.to_string(),
     };
     params.finish()?;
     input.run(|call| respond::update(call, &id, change)).await
@@ -51,6 +52,16 @@ pub(super) async fn update(Path(id): Path<String>, mut input: In<DisputesWrite>)
 pub(super) async fn close(Path(id): Path<String>, mut input: In<DisputesWrite>) -> Reply {
     input.take().finish()?;
     input.run(|call| respond::close(call, &id)).await
+}
+
+pub(super) async fn pack(Path(id): Path<String>, mut input: In<DisputesRead>) -> Reply {
+    input.take().finish()?;
+    crate::dispute::pack::as_json(&input.call, &id).await
+}
+
+pub(super) async fn pack_file(Path(id): Path<String>, mut input: In<DisputesWrite>) -> Reply {
+    input.take().finish()?;
+    input.run(|call| crate::dispute::pack::as_file(call, &id)).await
 }
 
 fn evidence(mut group: Params) -> Result<BTreeMap<String, Option<String>>, ApiError> {

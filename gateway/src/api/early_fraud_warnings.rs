@@ -1,15 +1,12 @@
 //! `/v1/radar/early_fraud_warnings`: what card networks told before any dispute.
 
 use super::error::ApiError;
-use super::input::{In, Reply, RiskRead};
+use super::input::{In, RefundsWrite, Reply, RiskRead, RiskWrite};
 use super::list;
-use crate::call::{Answer, Call};
-use crate::payment::rows::Charge;
-use crate::payment::store;
+use crate::call::Answer;
 use crate::risk::rows::EarlyFraudWarning;
-use crate::{id, wire};
+use crate::risk::warnings::{self, rendered};
 use axum::extract::Path;
-use serde_json::Value;
 
 pub(super) async fn index(mut input: In<RiskRead>) -> Reply {
     let mut params = input.take();
@@ -37,24 +34,33 @@ pub(super) async fn index(mut input: In<RiskRead>) -> Reply {
 pub(super) async fn retrieve(Path(id): Path<String>, mut input: In<RiskRead>) -> Reply {
     input.take().finish()?;
     let call = &input.call;
-    let found: Option<EarlyFraudWarning> = if id::is_valid(id::prefix::EARLY_FRAUD_WARNING, &id) {
-        let client = call.app.reads.get().await?;
-        store::get(&**client, call.book_id(), &id).await?
-    } else {
-        None
-    };
-    let warning = found.ok_or_else(|| ApiError::not_found("early fraud warning", &id, "early_fraud_warning"))?;
+    let warning = warnings::load(call, &id).await?;
     let mut object = rendered(call, &[warning]).await?.pop().unwrap_or_default();
     super::expand::expand(call, &mut object, &[]).await?;
     Ok(Answer::ok(&object))
 }
 
-async fn rendered(call: &Call, rows: &[EarlyFraudWarning]) -> Result<Vec<Value>, ApiError> {
-    let ids: Vec<&str> = rows.iter().map(|warning| warning.charge_id.as_str()).collect();
-    let client = call.app.reads.get().await?;
-    let charges: Vec<Charge> = store::get_many(&**client, call.book_id(), &ids).await?;
-    Ok(rows
-        .iter()
-        .map(|warning| wire::early_fraud_warning(warning, charges.iter().find(|c| c.id == warning.charge_id)))
-        .collect())
+pub(super) async fn refund(Path(id): Path<String>, mut input: In<RefundsWrite>) -> Reply {
+    input.take().finish()?;
+    input.run(|call| warnings::refund_now(call, &id)).await
 }
+
+pub(super) async fn dismiss(Path(id): Path<String>, mut input: In<RiskWrite>) -> Reply {
+    let mut params = input.take();
+    let reason = params.text("reason")?;
+    params.finish()?;
+    if reason
+        .as_ref()
+        .is_some_and(|reason| reason.chars().count() > MAX_REASON)
+    {
+        return Err(ApiError::invalid(
+            "parameter_invalid_string",
+            "reason",
+            format!("A reason has at most {MAX_REASON} characters."),
+        ));
+    }
+    let by = input.key_id.to_string();
+    input.run(|call| warnings::dismiss(call, &id, reason, by)).await
+}
+
+const MAX_REASON: usize = 2000;

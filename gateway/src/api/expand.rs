@@ -106,6 +106,10 @@ pub async fn objects(call: &Call, references: &[&str]) -> Result<Vec<Value>, Api
                 let rows: Vec<crate::setup::SetupIntent> = store::get_many(client, book, &ids).await?;
                 rendered.extend(rows.iter().map(wire::setup_intent));
             }
+            id::prefix::FILE => {
+                let rows: Vec<crate::file::File> = store::get_many(client, book, &ids).await?;
+                rendered.extend(rows.iter().map(wire::file));
+            }
             id::prefix::REFUND => {
                 let rows: Vec<Refund> = store::get_many(client, book, &ids).await?;
                 rendered.extend(rows.iter().map(wire::refund));

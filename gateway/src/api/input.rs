@@ -5,6 +5,7 @@
 
 use super::error::ApiError;
 use super::idempotency;
+use super::multipart;
 use super::params::Params;
 use crate::app::App;
 use crate::audit_log::Trail;
@@ -59,6 +60,8 @@ pub struct In<R: Right> {
     pub call: Call,
     /// what was sent, less `expand`
     pub params: Params,
+    /// the file of a multipart body; the parameter `file` has its digest
+    pub upload: Option<multipart::Upload>,
     /// the key is a platform's
     pub platform: bool,
     /// the key that asks
@@ -95,9 +98,17 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
             );
         })?;
         let mut params = Params::from_form(parts.uri.query().unwrap_or_default().as_bytes())?;
-        let mut key = None;
+        let (mut key, mut upload) = (None, None);
         if parts.method == Method::POST {
-            params.merge(read(&parts.headers, &body)?)?;
+            let sent = match multipart::boundary(&parts.headers) {
+                Some(boundary) if parts.uri.path() == multipart::PATH => {
+                    let (fields, file) = multipart::read(boundary, body).await?;
+                    upload = file;
+                    fields
+                }
+                _ => read(&parts.headers, &body)?,
+            };
+            params.merge(sent)?;
             if let Some(text) = parts.headers.get("idempotency-key") {
                 let text = text.to_str().map_err(|_| {
                     ApiError::new(
@@ -128,6 +139,7 @@ impl<R: Right> FromRequest<Arc<App>> for In<R> {
             key_account: principal.key_account,
             call: Call::new(app.clone(), principal.merchant, request_id, key, expand).leaving(trail),
             params,
+            upload,
             _running: running,
             right: PhantomData,
         })

@@ -28,7 +28,9 @@ mod disputes;
 mod early_fraud_warnings;
 mod events;
 mod external_accounts;
+mod files;
 mod line_items;
+pub mod multipart;
 mod payment_intents;
 mod payment_methods;
 mod payout_files;
@@ -193,6 +195,8 @@ routes! {
     POST   "/v1/radar/signals/{id}/acknowledge"   RiskWrite     => risk_signals::acknowledge,
     GET    "/v1/radar/early_fraud_warnings"       RiskRead      => early_fraud_warnings::index,
     GET    "/v1/radar/early_fraud_warnings/{id}"  RiskRead      => early_fraud_warnings::retrieve,
+    POST   "/v1/radar/early_fraud_warnings/{id}/refund"  RefundsWrite => early_fraud_warnings::refund,
+    POST   "/v1/radar/early_fraud_warnings/{id}/dismiss" RiskWrite    => early_fraud_warnings::dismiss,
     POST   "/v1/radar/block_appeals"              RiskWrite     => block_appeals::create,
     GET    "/v1/radar/block_appeals"              RiskRead      => block_appeals::index,
     GET    "/v1/radar/block_appeals/{id}"         RiskRead      => block_appeals::retrieve,
@@ -283,6 +287,12 @@ routes! {
     POST   "/v1/cases/{id}/paid"                  PlatformDisputesWrite => cases::paid,
     POST   "/v1/cases/{id}/appeal_decision"       PlatformDisputesWrite => cases::appeal_decision,
     POST   "/v1/cases/{id}/regulator"             PlatformDisputesWrite => cases::regulator,
+    GET    "/v1/disputes/{id}/evidence_pack"      DisputesRead  => disputes::pack [Always],
+    POST   "/v1/disputes/{id}/evidence_pack"      DisputesWrite => disputes::pack_file,
+    POST   "/v1/files"                            DisputesWrite => files::create,
+    GET    "/v1/files"                            DisputesRead  => files::index,
+    GET    "/v1/files/{id}"                       DisputesRead  => files::retrieve,
+    GET    "/v1/files/{id}/contents"              DisputesRead  => files::contents [Always],
 }
 
 /// The line of the table that a request matched.

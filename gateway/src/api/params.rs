@@ -92,6 +92,15 @@ impl Params {
         }
     }
 
+    /// Texts that were told apart already, as the parts of a multipart body are.
+    pub fn from_texts(texts: BTreeMap<String, String>) -> Self {
+        let leaf = |text: String| if text.is_empty() { Node::Null } else { Node::Text(text) };
+        Self {
+            fields: texts.into_iter().map(|(name, text)| (name, leaf(text))).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Adds these, for a query beside a body.
     pub fn merge(&mut self, other: Params) -> Result<(), ApiError> {
         self.typed |= other.typed;

@@ -63,6 +63,10 @@ pub(super) struct Args {
     #[arg(long)]
     demo: bool,
 
+    /// From this amount on, in whole units of the currency, a second API key must submit a dispute's evidence; 0 for never
+    #[arg(long, default_value_t = 0, value_name = "AMOUNT")]
+    second_person_from: i64,
+
     /// Send receipts to this mail server on 127.0.0.1, by STARTTLS with a certificate of the development authority
     #[arg(long, value_name = "PORT")]
     mail_port: Option<u16>,
@@ -251,6 +255,10 @@ async fn start(folder: &Folder, database: &Database, api_url: &str, args: &Args,
             ..crate::console::Settings::default()
         },
         clock: clock.clone(),
+        disputes: crate::dispute::Settings {
+            second_person_from: args.second_person_from,
+            ..crate::dispute::Settings::default()
+        },
     });
     match service.await.context("starting the application") {
         Ok(service) => Ok(Started {

@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod case;
+mod chargeback;
 mod close;
 mod database;
 mod deed;
@@ -75,6 +76,8 @@ enum Command {
     Audit(audit::Args),
     /// A consumer's case, from complaint to outcome
     Case(case::Args),
+    /// Chargebacks: where they stand, what is due, what a person must decide
+    Chargeback(chargeback::Args),
     /// Say which acquirer payments go to
     Routing(routing::Args),
     /// Look at everything that has to hold: books, seal, outcomes, clock, certificates, disk, replication
@@ -143,6 +146,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Vault(args) => vault::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Case(args) => case::run(args).await,
+        Command::Chargeback(args) => chargeback::run(args).await,
         Command::Routing(args) => routing::run(args).await,
         Command::Risk(args) => risk::run(args).await,
         Command::Webhooks(args) => webhooks::run(args).await,
@@ -174,6 +178,7 @@ impl Command {
             Command::Close(args) => args.deed(),
             Command::Vault(args) => args.deed(),
             Command::Audit(args) => args.deed(),
+            Command::Chargeback(args) => args.deed(),
             Command::Risk(args) => args.deed(),
             Command::Routing(args) => args.deed(),
             Command::Webhooks(args) => args.deed(),
@@ -240,6 +245,8 @@ mod tests {
         ("ledger journal list", "proposals, which are in the log already"),
         ("vault status", "names and numbers of keys"),
         ("audit verify", "counts, and what is wrong"),
+        ("chargeback list", "ids, amounts and dates"),
+        ("chargeback exceptions", "ids, amounts and dates"),
         ("routing check", "a file, and no database"),
         ("routing show", "rules, which every charge tells"),
         (
@@ -300,6 +307,9 @@ mod tests {
         "vault retire k1",
         "vault shred pm_1 --yes",
         "audit export",
+        "chargeback show du_1",
+        "chargeback resolve due_1 --by ann --resolution x",
+        "chargeback bear du_1 --who platform --by ann",
         "risk train --out model.json",
         "risk rules propose --merchant acct_1 new_card --action review --condition card_unseen",
         "risk rules backtest --merchant acct_1 new_card",

@@ -126,5 +126,6 @@ fn service_config(settings: &Settings, telemetry: Option<telemetry::Exporter>) -
         access: settings.access.clone(),
         console: settings.console.clone(),
         clock: Clock::default(),
+        disputes: settings.disputes,
     })
 }

@@ -28,8 +28,8 @@ mod words;
 mod tests;
 
 use super::{
-    AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, Connector, Failure, Found,
-    FoundRefund, Inquiry, Method, Raise, RefundAccepted, Report, Return,
+    AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, Connector, EvidenceFile,
+    Failure, Found, FoundRefund, Inquiry, Method, Raise, RefundAccepted, Report, Return,
 };
 use crate::clock::Clock;
 use crate::egress;
@@ -178,6 +178,14 @@ impl Connector for Iso8583 {
 
     fn inquire_refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<FoundRefund, Failure>> {
         self.host.inquire_refund(request).boxed()
+    }
+
+    fn upload_evidence<'a>(
+        &'a self,
+        _reference: &'a str,
+        _file: &'a EvidenceFile,
+    ) -> BoxFuture<'a, Result<String, Failure>> {
+        async { Err(no_disputes()) }.boxed()
     }
 
     fn submit_evidence<'a>(

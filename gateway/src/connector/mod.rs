@@ -454,13 +454,51 @@ pub struct AcquirerDispute {
     pub currency: String,
     pub reason: String,
     pub network_reason_code: Option<String>,
-    /// unix seconds; none or zero when no answer is possible
+    /// unix seconds; zero when no answer is possible, none when nothing was told
     pub due_by: Option<i64>,
-    /// dispute fee in minor units that the acquirer took with the withdrawal
-    pub fee: i64,
-    /// how often the principal was taken so far; more than once after a win that was not final
-    pub withdrawals: usize,
+    /// in which phase of the network's procedure
+    pub phase: DisputePhase,
+    /// every movement of money about it so far, oldest first; none where the acquirer lists none
+    pub moves: Vec<DisputeMove>,
     pub is_charge_refundable: bool,
+}
+
+/// A movement of money about a dispute, as the acquirer books it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DisputeMove {
+    /// the acquirer's id of it
+    pub id: String,
+    /// principal in minor units: negative was taken, positive returned, zero for a fee alone
+    pub amount: i64,
+    /// fee in minor units: positive was taken, negative given back
+    pub fee: i64,
+    /// lower-case ISO code
+    pub currency: String,
+}
+
+/// How far the network's procedure has gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DisputePhase {
+    /// inquiry and first chargeback
+    #[default]
+    First,
+    /// a loss that pre-arbitration can still turn
+    Provisional,
+    /// before arbitration
+    PreArbitration,
+    /// the network decides
+    Arbitration,
+}
+
+/// A file for a dispute.
+#[derive(Clone, Debug)]
+pub struct EvidenceFile {
+    /// plain: letters, digits, blanks, `-`, `_` and `.`
+    pub filename: String,
+    /// its media type
+    pub media: &'static str,
+    /// what is in it
+    pub content: bytes::Bytes,
 }
 
 /// An acquirer.
@@ -497,6 +535,12 @@ pub trait Connector: Send + Sync + 'static {
     fn inquire<'a>(&'a self, request: Inquiry<'a>) -> BoxFuture<'a, Result<Found, Failure>>;
     /// Asks what became of a refund. Never has an effect.
     fn inquire_refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<FoundRefund, Failure>>;
+    /// Hands over a file that evidence will name; gives the acquirer's id of it. A repeat is harmless.
+    fn upload_evidence<'a>(
+        &'a self,
+        reference: &'a str,
+        file: &'a EvidenceFile,
+    ) -> BoxFuture<'a, Result<String, Failure>>;
     /// Sends evidence for a dispute; `fields` are Stripe's evidence fields.
     fn submit_evidence<'a>(
         &'a self,

@@ -6,6 +6,7 @@
 //! card number and the secret key must never reach an error, a log line or `Debug`.
 
 mod callback;
+mod dispute;
 mod form;
 mod transport;
 mod wire;
@@ -18,7 +19,7 @@ mod tests;
 use super::integrity::{self, Asked, Told};
 use super::{
     AcquirerDispute, Approval, Authorize, Callback, CallbackRefused, Capabilities, Capture, CardSource, Connector,
-    Decline, Failure, Found, FoundRefund, Inquiry, Method, Raise, RefundAccepted, Report, Return, Units,
+    Decline, EvidenceFile, Failure, Found, FoundRefund, Inquiry, Method, Raise, RefundAccepted, Report, Return, Units,
 };
 use crate::egress;
 use bytes::Bytes;
@@ -33,7 +34,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
-use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,6 +146,7 @@ pub struct Stripe {
     base: String,
     payment_intents: Uri,
     refunds: Uri,
+    files: Uri,
     authorization: HeaderValue,
     webhook_secrets: Vec<Zeroizing<String>>,
     timeouts: Timeouts,
@@ -194,6 +195,11 @@ impl Stripe {
             client,
             payment_intents: uri("/v1/payment_intents")?,
             refunds: uri("/v1/refunds")?,
+            // Stripe takes files at a host of their own; whoever speaks its wire takes them where the rest is.
+            files: match base.as_str() {
+                "https://api.stripe.com" => Uri::from_static("https://files.stripe.com/v1/files"),
+                _ => uri("/v1/files")?,
+            },
             base,
             authorization,
             webhook_secrets: config.webhook_secrets,
@@ -468,45 +474,6 @@ impl Stripe {
         }
         Err(Failure::Unknown("too many refunds to look through".to_owned()))
     }
-
-    async fn do_submit_evidence(
-        &self,
-        reference: &str,
-        dispute_acquirer_id: &str,
-        fields: &serde_json::Map<String, serde_json::Value>,
-        submit: bool,
-    ) -> Result<AcquirerDispute, Failure> {
-        let uri = self.uri(&["disputes", dispute_acquirer_id], "")?;
-        let mut body = Form::new();
-        for (name, value) in fields {
-            match value {
-                serde_json::Value::String(text) => body = body.member("evidence", name, text),
-                serde_json::Value::Null => {}
-                other => body = body.member("evidence", name, &other.to_string()),
-            }
-        }
-        body = body.text("submit", if submit { "true" } else { "false" });
-        // Evidence may be sent several times before it is final: the same content is the same operation.
-        let digest = hex::encode(&Sha256::digest(body.as_str().as_bytes())[..8]);
-        let answer = self
-            .post(
-                uri,
-                reference,
-                &format!(":evidence:{digest}"),
-                body,
-                self.timeouts.dispute,
-            )
-            .await?;
-        answer.object::<wire::Dispute>().map(AcquirerDispute::from)
-    }
-
-    async fn do_close_dispute(&self, reference: &str, dispute_acquirer_id: &str) -> Result<AcquirerDispute, Failure> {
-        let uri = self.uri(&["disputes", dispute_acquirer_id, "close"], "")?;
-        self.post(uri, reference, ":close", Form::new(), self.timeouts.dispute)
-            .await?
-            .object::<wire::Dispute>()
-            .map(AcquirerDispute::from)
-    }
 }
 
 fn authorize_form(request: &Authorize) -> Result<Form, Failure> {
@@ -630,6 +597,14 @@ impl Connector for Stripe {
 
     fn inquire_refund<'a>(&'a self, request: Return<'a>) -> BoxFuture<'a, Result<FoundRefund, Failure>> {
         self.do_inquire_refund(request).boxed()
+    }
+
+    fn upload_evidence<'a>(
+        &'a self,
+        reference: &'a str,
+        file: &'a EvidenceFile,
+    ) -> BoxFuture<'a, Result<String, Failure>> {
+        self.do_upload_evidence(reference, file).boxed()
     }
 
     fn submit_evidence<'a>(

@@ -59,6 +59,8 @@ impl World {
             webhook_ca: None,
             webhook_events: Vec::new(),
             dispute_delay_ms: 10,
+            return_dispute_fees: false,
+            counter_fee: 0,
             refund_delay_ms: 10,
             seed: 0,
         };

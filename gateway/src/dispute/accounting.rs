@@ -1,4 +1,4 @@
-//! Movements of disputed money to journals: J11, J11b, J12, J14a, J14c, J15, J20, J22, J27. Pure.
+//! Movements of disputed money to journals: J11 to J16, J20, J22, J27. Pure.
 //!
 //! A merchant's money is frozen from what is pending, then from what is available, then as a claim on the merchant
 //! (J18a); the split is kept, so that a release can return the claim first. It must never read a balance: the flow passes
@@ -7,9 +7,8 @@
 use super::state::Movement;
 use crate::payment::accounting::{Books, fund};
 use ledger::journal::{Draft, Journal};
-use ledger::{Chart, JournalCode, Refusal};
+use ledger::{Chart, Refusal};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// The merchant's balances, and what is frozen, by where the money was: minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,12 +57,7 @@ pub struct Entries {
     pub held: Split,
 }
 
-impl Entries {
-    /// The journal that booked this kind of fact, if the step had it.
-    pub fn journal(&self, code: JournalCode) -> Option<Uuid> {
-        self.journals.iter().find(|j| j.code() == code).map(Journal::id)
-    }
-}
+impl Entries {}
 
 /// The journals that book these movements for this dispute, given what is frozen for it and what the merchant has.
 pub fn entries(
@@ -88,7 +82,7 @@ pub fn entries(
             None => draft,
         };
         let draft = match *movement {
-            Movement::Taken(amount) => draft
+            Movement::Taken(amount) | Movement::TakenAgain(amount) => draft
                 .debit(contested.clone(), amount)
                 .credit(receivable.clone(), amount),
             Movement::Returned(amount) => draft
@@ -96,13 +90,33 @@ pub fn entries(
                 .credit(contested.clone(), amount),
             Movement::Unmatched(amount) => {
                 let suspense = books.at_acquirer(Chart::SuspenseUnmatched)?;
-                draft.debit(receivable.clone(), amount).credit(suspense, amount)
+                let size = amount.saturating_abs();
+                if amount > 0 {
+                    draft.debit(receivable.clone(), size).credit(suspense, size)
+                } else {
+                    draft.debit(suspense, size).credit(receivable.clone(), size)
+                }
             }
             Movement::Lost(amount) => {
                 entries.held = Split::default();
                 draft.debit(hold.clone(), amount).credit(contested.clone(), amount)
             }
-            Movement::Fee(fee) => {
+            Movement::LostByPlatform(amount) => {
+                let freed = std::mem::take(&mut entries.held);
+                let draft = draft
+                    .debit(books.account(Chart::ChargebackLoss), amount)
+                    .credit(contested.clone(), amount)
+                    .debit(hold.clone(), freed.total());
+                give(books, draft, freed.total(), freed.receivable, &mut merchant)
+            }
+            Movement::FeeReturned(fee) => {
+                let draft = draft
+                    .debit(receivable.clone(), fee)
+                    .credit(books.account(Chart::DisputeFeeExpense), fee)
+                    .debit(books.account(Chart::DisputeFeeIncome), fee);
+                give(books, draft, fee, fee, &mut merchant)
+            }
+            Movement::Fee(fee) | Movement::CounterFee(fee) => {
                 let (available, pending, claim) = fund(fee, merchant.available, merchant.pending);
                 let part = Split {
                     pending,
@@ -141,13 +155,13 @@ pub fn entries(
                     available: entries.held.available - part.available,
                     receivable: entries.held.receivable - part.receivable,
                 };
-                // The claim may have been recovered from sales meanwhile: what is no longer owed is the merchant's.
-                let to_claim = part.receivable.min(merchant.receivable.max(0));
-                let to_merchant = amount - to_claim;
-                merchant.receivable -= to_claim;
-                let draft = draft.debit(hold.clone(), amount);
-                let draft = credit(draft, books, Chart::MerchantAvailable, to_merchant);
-                credit(draft, books, Chart::MerchantReceivable, to_claim)
+                give(
+                    books,
+                    draft.debit(hold.clone(), amount),
+                    amount,
+                    part.receivable,
+                    &mut merchant,
+                )
             }
         };
         entries.journals.push(draft.balance()?);
@@ -168,6 +182,16 @@ pub(crate) fn take(books: &Books<'_>, draft: Draft, part: Split) -> Draft {
         .fold(draft, |draft, (chart, amount)| {
             draft.debit(books.account(chart), amount)
         })
+}
+
+/// Gives the merchant this sum, of which `from_claim` was a claim on it. The claim may have been recovered from sales meanwhile: what is
+/// no longer owed is the merchant's.
+fn give(books: &Books<'_>, draft: Draft, amount: i64, from_claim: i64, merchant: &mut Split) -> Draft {
+    let to_claim = from_claim.min(merchant.receivable.max(0));
+    merchant.receivable -= to_claim;
+    merchant.available += amount - to_claim;
+    let draft = credit(draft, books, Chart::MerchantAvailable, amount - to_claim);
+    credit(draft, books, Chart::MerchantReceivable, to_claim)
 }
 
 /// Credits an account, with something.

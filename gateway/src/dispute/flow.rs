@@ -4,23 +4,27 @@
 //! transition function again. It must never book from an announcement, and never clip an amount silently.
 
 use super::accounting::{self, Split};
-use super::rows::{Dispute, DisputeDetails, Operation};
-use super::state::{self, Fact, Funds, Rejection, Standing, Status, Step};
+use super::rows::{Dispute, DisputeDetails, DisputeException, DisputeMovement, ExceptionKind, Operation};
+use super::scheme;
+use super::stage::Stage;
+use super::state::{self, Bearer, Exception, Fact, Movement, Rejection, Standing, Status, Step};
 use super::store;
 use crate::api::error::ApiError;
 use crate::call::{Answer, Call};
 use crate::case::link::Linked;
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{AcquirerDispute, DisputeReport};
+use crate::connector::{AcquirerDispute, DisputeMove, DisputeReport};
 use crate::payment::rows::{BalanceTransaction, Charge, Payment};
 use crate::payment::{self, flow};
 use crate::risk::rows::{History, Source};
 use crate::{id, wire};
 use anomaly::Verdict;
-use jiff::Timestamp;
-use ledger::{Chart, JournalCode};
+use jiff::{SignedDuration, Timestamp};
+use ledger::Chart;
 
 pub(super) const RETRIES: usize = 40;
+/// A person should have looked at an exception within this.
+const EXCEPTION_DUE: SignedDuration = SignedDuration::from_hours(24);
 
 /// A fact about a dispute of this attempt, as the acquirer told it. Safe to repeat.
 pub async fn report(call: &Call, charge_id: &str, kind: DisputeReport, told: &AcquirerDispute) -> Result<(), ApiError> {
@@ -49,13 +53,17 @@ pub(super) async fn adopt(
         if cases.held().total() != payment.amount_held {
             continue; // a case has moved between the two reads
         }
-        let applied = fact(&payment, kind, told, cases.held().total()).and_then(|fact| {
-            match state::apply(known.as_ref().map(Dispute::standing).as_ref(), &fact) {
-                Ok(step) => Ok(Some(step)),
-                Err(Rejection::AlreadyApplied) => Ok(None),
-                Err(rejection) => Err(rejection.into()),
-            }
-        });
+        let policy = call.app.settings.disputes.policy();
+        let fact = fact(&payment, kind, told, cases.held().total());
+        let rank = fact.as_ref().map(Fact::rank).unwrap_or_default();
+        let applied =
+            fact.and_then(
+                |fact| match state::apply(known.as_ref().map(Dispute::standing).as_ref(), &fact, policy) {
+                    Ok(step) => Ok(Some(step)),
+                    Err(Rejection::AlreadyApplied) => Ok(None),
+                    Err(rejection) => Err(rejection.into()),
+                },
+            );
         let step = match applied {
             Ok(step) => step,
             // The response itself is over; what does not fit stays refused when it comes as a fact of its own.
@@ -78,9 +86,9 @@ pub(super) async fn adopt(
             if change.dispute.operation != Some(ending.operation) {
                 return Ok(None);
             }
-            end(&mut change.dispute, ending.operation);
+            end(&mut change.dispute, ending.operation, true);
         }
-        let described = change.describe(told, step.as_ref());
+        let described = change.describe(told, rank, step.as_ref(), call.app.clock.now());
         if step.is_none() && !described && ending.is_none() {
             return Ok(None);
         }
@@ -97,18 +105,31 @@ pub(super) async fn adopt(
             }
         };
         match call.app.commit(unit).await {
-            Ok(()) => {
-                if step.is_some_and(|s| s.standing.is_contrary()) {
-                    tracing::error!(
-                        dispute = change.dispute.id,
-                        "money of a lost dispute came back: a person must decide"
-                    );
-                }
-                return Ok(answer);
-            }
+            Ok(()) => return Ok(answer),
             // Another fact or request moved the rows, or took the balance this one counted on: look again.
             Err(Refused::Conflict { .. } | Refused::Ledger(_) | Refused::KeyTaken) => continue,
             Err(refused) => return Err(refused.into()),
+        }
+    }
+    Err(Refused::conflict().into())
+}
+
+/// The time is over in which the other side could go on. `None` when the dispute waits for nothing of the kind.
+pub(super) async fn window_over(call: &Call, dispute_id: &str) -> Result<Option<()>, ApiError> {
+    for _ in 0..RETRIES {
+        let dispute = load(call, dispute_id).await?;
+        let step = match state::window_over(&dispute.standing(), call.app.settings.disputes.policy()) {
+            Ok(step) => step,
+            Err(_) => return Ok(None),
+        };
+        let charge = flow::load_charge(call, &dispute.charge_id).await?;
+        let payment = flow::load(call, &dispute.payment_id).await?;
+        let cases = Linked::of(call, &payment).await?;
+        let mut change = Change::of(dispute, charge, payment);
+        let (unit, _) = change.write(call, Some(&step), cases).await?;
+        match call.app.commit(unit).await {
+            Err(Refused::Conflict { .. } | Refused::Ledger(_)) => continue,
+            done => return done.map(Some).map_err(ApiError::from),
         }
     }
     Err(Refused::conflict().into())
@@ -120,11 +141,13 @@ struct Change {
     new: bool,
     charge: Charge,
     payment: Payment,
+    due_before: Option<Timestamp>,
 }
 
 impl Change {
     fn of(dispute: Dispute, charge: Charge, payment: Payment) -> Self {
         Self {
+            due_before: dispute.due_by,
             dispute,
             new: false,
             charge,
@@ -146,14 +169,22 @@ impl Change {
             currency: told.currency.clone(),
             reason: told.reason.clone(),
             network_reason_code: told.network_reason_code.clone(),
-            funds: Funds::None,
+            stage: Stage::InquiryOpen,
+            rank: 0,
+            contested: 0,
+            lost: 0,
+            takings: 0,
+            returns: 0,
+            charges: 0,
+            borne_by: Bearer::Merchant,
             held_pending: 0,
             held_available: 0,
             held_receivable: 0,
             fee: 0,
             evidence: Default::default(),
             submission_count: 0,
-            due_by: due_by(told),
+            answered: 0,
+            due_by: None,
             balance_transaction_ids: Vec::new(),
             created_at: call.app.clock.now(),
             details: DisputeDetails {
@@ -165,8 +196,11 @@ impl Change {
             request_key: None,
             swept: 0,
             check_at: None,
+            timer: None,
+            timer_at: None,
         };
         Self {
+            due_before: None,
             dispute,
             new: true,
             charge,
@@ -175,12 +209,23 @@ impl Change {
     }
 
     /// Takes over what moves no money, unless this fact is older than what is known.
-    fn describe(&mut self, told: &AcquirerDispute, step: Option<&Step>) -> bool {
+    fn describe(&mut self, told: &AcquirerDispute, rank: i16, step: Option<&Step>, now: Timestamp) -> bool {
         let dispute = &mut self.dispute;
-        let current = step.map_or(dispute.status, |step| step.standing.status);
-        let stale = Status::parse(&told.status) != Some(current);
-        let due_by = due_by(told);
-        if stale || (dispute.due_by == due_by && dispute.details.is_charge_refundable == told.is_charge_refundable) {
+        let stage = step.map_or(dispute.stage, |step| step.standing.stage);
+        let current = step.map_or(dispute.rank, |step| step.standing.rank);
+        if rank < current {
+            return false;
+        }
+        let entered = self.new || stage != dispute.stage;
+        let due_by = match told.due_by {
+            Some(seconds) => due_by(seconds),
+            // Nothing was told: the network's own time, from the day it began.
+            None if stage.round().is_none() => None,
+            None if !entered => dispute.due_by,
+            None => scheme::lasts(&dispute.details.brand, dispute.network_reason_code.as_deref(), stage)
+                .map(|lasts| now + lasts),
+        };
+        if dispute.due_by == due_by && dispute.details.is_charge_refundable == told.is_charge_refundable {
             return false;
         }
         dispute.due_by = due_by;
@@ -211,9 +256,13 @@ impl Change {
                 unit = unit.insert(row);
             }
             transactions.extend(rows);
-            unit = self.mark_payment(unit, &before, &step.standing, inherited.total())?;
+            unit = self.mark_payment(call, unit, &before, &step.standing, inherited.total())?;
+            for exception in &step.exceptions {
+                unit = unit.insert(&self.exception(call, *exception));
+            }
             unit = self.tell_cases(call, unit, step, cases).await?;
         }
+        self.set_timer(call.app.clock.now(), &before);
         if let Some(label) = self.label(call, &before, step) {
             unit = unit.insert(&label);
         }
@@ -239,6 +288,10 @@ impl Change {
         let verdict = match step {
             _ if self.new => Verdict::Fraud,
             Some(step) if step.standing.status == Status::Won && before.status != Status::Won => Verdict::Withdrawn,
+            // the win was not final
+            Some(step) if step.standing.stage == Stage::PrearbOpen && before.stage != Stage::PrearbOpen => {
+                Verdict::Fraud
+            }
             _ => return None,
         };
         let at = call.app.clock.now();
@@ -261,10 +314,30 @@ impl Change {
     ) -> Result<Vec<BalanceTransaction>, ApiError> {
         let dispute = &mut self.dispute;
         let standing = &step.standing;
+        dispute.stage = standing.stage;
         dispute.status = standing.status;
-        dispute.funds = standing.funds;
+        dispute.rank = standing.rank;
         dispute.amount = standing.amount;
+        dispute.contested = standing.contested;
+        dispute.lost = standing.lost;
         dispute.fee = standing.fee;
+        dispute.takings = standing.takings;
+        dispute.returns = standing.returns;
+        dispute.charges = standing.charges;
+        for moved in &step.moves {
+            let booked = std::mem::replace(unit, Unit::new(call.book_id()));
+            *unit = booked.insert(&DisputeMovement {
+                book_id: dispute.book_id,
+                id: id::new(id::prefix::DISPUTE_MOVEMENT),
+                dispute_id: dispute.id.clone(),
+                connector: dispute.connector.clone(),
+                acquirer_id: moved.id.clone(),
+                amount: moved.amount,
+                fee: moved.fee,
+                currency: moved.currency.clone(),
+                created_at: call.app.clock.now(),
+            });
+        }
         let held = Split {
             pending: dispute.held_pending,
             available: dispute.held_available,
@@ -279,7 +352,7 @@ impl Change {
         }
         let books = flow::books(call, &self.payment, &self.charge.connector)?;
         call.app.open_accounts(&self.payment, &self.charge.connector).await?;
-        if standing.is_contrary() {
+        if step.movements.iter().any(|m| matches!(m, Movement::Unmatched(_))) {
             let suspense = books.at_acquirer(Chart::SuspenseUnmatched).map_err(Refused::Ledger)?;
             let client = call.app.reads.get().await?;
             ledger::open(&**client, books.book, &[suspense]).await?;
@@ -300,20 +373,7 @@ impl Change {
         dispute.held_pending = entries.held.pending;
         dispute.held_available = entries.held.available;
         dispute.held_receivable = entries.held.receivable;
-        let mut rows = Vec::new();
-        if let Some(journal) = entries.journal(JournalCode::J11) {
-            rows.push(line(
-                call,
-                dispute,
-                -standing.amount,
-                standing.fee,
-                journal,
-                "Chargeback withdrawal",
-            ));
-        }
-        if let Some(journal) = entries.journal(JournalCode::J14a) {
-            rows.push(line(call, dispute, standing.amount, 0, journal, "Chargeback reversal"));
-        }
+        let rows = lines(call, dispute, &step.movements, &entries.journals);
         dispute
             .balance_transaction_ids
             .extend(rows.iter().map(|row| row.id.clone()));
@@ -324,6 +384,7 @@ impl Change {
     /// What can be refunded shrinks and grows with what is held, taken or lost.
     fn mark_payment(
         &mut self,
+        call: &Call,
         mut unit: Unit,
         before: &Standing,
         after: &Standing,
@@ -338,11 +399,18 @@ impl Change {
         // What was frozen for cases is disputed now, and not twice.
         let released = (inherited > 0).then_some(payment::state::Fact::CaseReleased { amount: inherited });
         let facts: Vec<_> = released.into_iter().chain(fact).collect();
+        let risked = self.payment.double_credit_risk;
         for fact in &facts {
             self.payment = payment::state::apply(&self.payment, fact)?;
         }
         if !facts.is_empty() {
             unit = unit.update(&mut self.payment);
+            if self.payment.double_credit_risk && !risked {
+                let given = self.payment.amount_refunded + self.payment.amount_disputed;
+                let over = given - self.payment.amount_received;
+                self.dispute.details.double_credit_risk = true;
+                unit = unit.insert(&self.queued(call, ExceptionKind::DoubleCredit, over));
+            }
         }
         if !self.charge.disputed {
             self.charge.disputed = true;
@@ -364,10 +432,61 @@ impl Change {
     }
 }
 
-/// The response is over, whatever came of it.
-pub(super) fn end(dispute: &mut Dispute, operation: Operation) {
-    if operation == Operation::Submit {
-        dispute.submission_count = dispute.submission_count.saturating_add(1);
+impl Change {
+    /// What is waited for begins anew with each stage, deadline and answer; otherwise it runs on.
+    fn set_timer(&mut self, now: Timestamp, before: &Standing) {
+        let dispute = &mut self.dispute;
+        let moved = self.new || dispute.stage != before.stage || dispute.due_by != self.due_before;
+        if moved {
+            let next = scheme::next(dispute, now, now, None);
+            (dispute.timer, dispute.timer_at) = (next.map(|n| n.0), next.map(|n| n.1));
+        }
+    }
+
+    fn exception(&self, call: &Call, exception: Exception) -> DisputeException {
+        let (kind, amount) = match exception {
+            Exception::ReturnedAfterLoss(amount) => (ExceptionKind::ReturnedAfterLoss, amount),
+            Exception::TakenAfterWin(amount) => (ExceptionKind::TakenAfterWin, amount),
+            Exception::ReturnedTooMuch(amount) => (ExceptionKind::ReturnedTooMuch, amount),
+            Exception::NotReturned(amount) => (ExceptionKind::NotReturned, amount),
+        };
+        self.queued(call, kind, amount)
+    }
+
+    /// A person must look, and is told so by the log as well.
+    fn queued(&self, call: &Call, kind: ExceptionKind, amount: i64) -> DisputeException {
+        let now = call.app.clock.now();
+        tracing::error!(
+            dispute = self.dispute.id,
+            kind = kind.as_str(),
+            amount,
+            "a dispute needs a person: `counterfoil chargeback exceptions`"
+        );
+        DisputeException {
+            book_id: self.dispute.book_id,
+            id: id::new(id::prefix::DISPUTE_EXCEPTION),
+            version: 1,
+            dispute_id: self.dispute.id.clone(),
+            payment_id: self.payment.id.clone(),
+            kind,
+            amount,
+            currency: self.dispute.currency.clone(),
+            due_at: now + EXCEPTION_DUE,
+            resolution: None,
+            resolved_by: None,
+            resolved_at: None,
+            created_at: now,
+        }
+    }
+}
+
+/// The response is over, whatever came of it; `given` when it was.
+pub(super) fn end(dispute: &mut Dispute, operation: Operation, given: bool) {
+    match (operation, given) {
+        (Operation::Submit, true) => dispute.submission_count = dispute.submission_count.saturating_add(1),
+        // the round is open again
+        (Operation::Submit, false) => dispute.answered -= 1,
+        (Operation::Close, _) => {}
     }
     dispute.operation = None;
     dispute.request_key = None;
@@ -420,21 +539,96 @@ fn fact(payment: &Payment, kind: DisputeReport, told: &AcquirerDispute, inherite
             crate::api::error::shown(&told.currency)
         ));
     }
+    if let Some(other) = told.moves.iter().find(|m| m.currency != payment.currency) {
+        return unreadable(format!(
+            "The acquirer took a disputed payment in {} in {}: the exchange must be booked by a person.",
+            payment.currency,
+            crate::api::error::shown(&other.currency)
+        ));
+    }
     Ok(Fact {
-        kind,
         status,
+        phase: told.phase,
         amount: told.amount,
-        fee: told.fee,
-        withdrawals: told.withdrawals,
+        moves: if told.moves.is_empty() {
+            implied(kind, told)
+        } else {
+            told.moves.clone()
+        },
         inherited,
     })
 }
 
-/// Zero means that no answer is possible, as `None` does.
-fn due_by(told: &AcquirerDispute) -> Option<Timestamp> {
-    told.due_by
-        .filter(|seconds| *seconds > 0)
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+/// What an acquirer that lists no movements says by the kind of its message alone.
+fn implied(kind: DisputeReport, told: &AcquirerDispute) -> Vec<DisputeMove> {
+    let moved = |what: &str, amount: i64| DisputeMove {
+        id: format!("{}:{what}", told.acquirer_id),
+        amount,
+        fee: 0,
+        currency: told.currency.clone(),
+    };
+    match kind {
+        DisputeReport::FundsWithdrawn => vec![moved("withdrawn", told.amount.saturating_neg())],
+        DisputeReport::FundsReinstated => vec![
+            moved("withdrawn", told.amount.saturating_neg()),
+            moved("reinstated", told.amount),
+        ],
+        DisputeReport::Created | DisputeReport::Updated | DisputeReport::Closed => Vec::new(),
+    }
+}
+
+/// Zero means that no answer is possible.
+fn due_by(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_second(seconds).ok().filter(|_| seconds > 0)
+}
+
+/// The merchant's lines: principal with the fee that came with it, and what the platform bears.
+fn lines(
+    call: &Call,
+    dispute: &Dispute,
+    movements: &[Movement],
+    journals: &[ledger::journal::Journal],
+) -> Vec<BalanceTransaction> {
+    let mut rows: Vec<BalanceTransaction> = Vec::new();
+    for (movement, journal) in movements.iter().zip(journals) {
+        let journal = journal.id();
+        let fee = match *movement {
+            Movement::Taken(amount) => {
+                rows.push(line(call, dispute, -amount, 0, journal, "Chargeback withdrawal"));
+                continue;
+            }
+            Movement::TakenAgain(amount) => {
+                rows.push(line(call, dispute, -amount, 0, journal, "Second chargeback withdrawal"));
+                continue;
+            }
+            Movement::Returned(amount) => {
+                rows.push(line(call, dispute, amount, 0, journal, "Chargeback reversal"));
+                continue;
+            }
+            Movement::LostByPlatform(amount) => {
+                rows.push(line(
+                    call,
+                    dispute,
+                    amount,
+                    0,
+                    journal,
+                    "Chargeback borne by the platform",
+                ));
+                continue;
+            }
+            Movement::Fee(fee) | Movement::CounterFee(fee) => fee,
+            Movement::FeeReturned(fee) => -fee,
+            _ => continue,
+        };
+        match rows.last_mut().filter(|row| row.fee == 0) {
+            Some(row) => {
+                row.fee = fee;
+                row.net = row.amount - fee;
+            }
+            None => rows.push(line(call, dispute, 0, fee, journal, "Dispute fee")),
+        }
+    }
+    rows
 }
 
 fn line(

@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::app::App;
 use crate::call::{Answer, Call, at_acquirer};
 use crate::commit::{Refused, Request, Unit};
-use crate::connector::{AcquirerDispute, DisputeReport, Failure};
+use crate::connector::{AcquirerDispute, Connector, DisputeReport, EvidenceFile, Failure};
 use crate::payment::flow::{claim, merge_metadata};
 use crate::payment::{store as rows, sweep};
 use crate::wire;
@@ -33,6 +33,8 @@ pub struct Change {
     pub metadata: Option<BTreeMap<String, Option<String>>>,
     /// send it now, or only stage it; sending is the default when evidence is given
     pub submit: Option<bool>,
+    /// the key that asks
+    pub by: String,
 }
 
 /// Changes metadata, stages evidence, or submits it.
@@ -53,7 +55,13 @@ pub async fn update(call: &Call, dispute_id: &str, change: Change) -> Result<Ans
             }
         }
         within_limit(&dispute)?;
+        files_are_there(call, &change).await?;
+        if !change.evidence.is_empty() {
+            dispute.details.staged_by = Some(change.by.clone());
+        }
         if submit {
+            second_person(call, &dispute, &change)?;
+            dispute.details.submitted_by = Some(change.by.clone());
             if dispute.evidence.is_empty() {
                 return Err(ApiError::invalid(
                     "dispute_evidence_missing",
@@ -127,6 +135,9 @@ enum Asker {
 /// Commit A: from here on the response will be given, also over a crash.
 async fn begin(call: &Call, dispute: &mut Dispute, operation: Operation) -> Result<(), Refused> {
     dispute.operation = Some(operation);
+    if operation == Operation::Submit {
+        dispute.answered = dispute.stage.round().unwrap_or(dispute.answered);
+    }
     dispute.request_key = call.key.as_ref().map(|k| k.key);
     dispute.swept = 0;
     dispute.check_at = Some(call.app.clock.now() + call.app.sweep_after);
@@ -144,25 +155,62 @@ async fn send(call: &Call, dispute: Dispute, asker: Asker) -> Result<Answer, Api
     let connector = call.app.connector(&dispute.connector)?;
     let outcome = match operation {
         Operation::Submit => {
-            let fields: Map<String, Value> = dispute
-                .evidence
-                .iter()
-                .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-                .collect();
-            at_acquirer(connector.submit_evidence(&dispute.id, &dispute.acquirer_id, &fields, true)).await
+            let fields = match handed_over(call, &*connector, &dispute).await {
+                Ok(fields) => fields,
+                Err(failure) => {
+                    let request = owed(call, &dispute, asker);
+                    return not_accepted(call, dispute, operation, request, failure, asker).await;
+                }
+            };
+            // Each round is an operation of its own there, also with the same evidence.
+            let reference = match dispute.submission_count {
+                0 => dispute.id.clone(),
+                earlier => format!("{}-{earlier}", dispute.id),
+            };
+            at_acquirer(connector.submit_evidence(&reference, &dispute.acquirer_id, &fields, true)).await
         }
         Operation::Close => at_acquirer(connector.close_dispute(&dispute.id, &dispute.acquirer_id)).await,
     };
-    let request = match asker {
-        Asker::Caller => call.request(None, None),
-        Asker::Sweep => dispute
-            .request_key
-            .map(|key| Request::owed(dispute.book_id, key, call.at)),
-    };
+    let request = owed(call, &dispute, asker);
     match outcome {
         Ok(told) => accepted(call, &dispute, operation, request, &told, asker).await,
         Err(failure) => not_accepted(call, dispute, operation, request, failure, asker).await,
     }
+}
+
+/// The request that waits for the answer.
+fn owed(call: &Call, dispute: &Dispute, asker: Asker) -> Option<Request> {
+    match asker {
+        Asker::Caller => call.request(None, None),
+        Asker::Sweep => dispute
+            .request_key
+            .map(|key| Request::owed(dispute.book_id, key, call.at)),
+    }
+}
+
+/// The evidence in the acquirer's terms: our files are handed over first, and named as the acquirer names them.
+async fn handed_over(call: &Call, connector: &dyn Connector, dispute: &Dispute) -> Result<Map<String, Value>, Failure> {
+    let mut fields = Map::new();
+    for (name, value) in &dispute.evidence {
+        let is_file = EVIDENCE.iter().any(|(field, file)| *file && field == name);
+        let value = match is_file {
+            false => value.clone(),
+            true => {
+                let kept = crate::file::load(call, value).await;
+                let kept = kept.map_err(|error| Failure::NotSent(error.message))?;
+                let content = call.app.vault.open_file(kept.book_id, &kept.id).await;
+                let content = content.map_err(|error| Failure::NotSent(error.to_string()))?;
+                let file = EvidenceFile {
+                    filename: kept.filename,
+                    media: kept.r#type.media(),
+                    content: content.to_vec().into(),
+                };
+                at_acquirer(connector.upload_evidence(&kept.id, &file)).await?
+            }
+        };
+        fields.insert(name.clone(), Value::String(value));
+    }
+    Ok(fields)
 }
 
 async fn accepted(
@@ -198,9 +246,7 @@ async fn not_accepted(
         }
         let answer = match &failure {
             Failure::Declined(decline) => {
-                let count = dispute.submission_count;
-                flow::end(&mut dispute, operation);
-                dispute.submission_count = count; // refused: it was not used up
+                flow::end(&mut dispute, operation, false); // refused: it was not used up
                 Answer::refusal(&ApiError::invalid(
                     &decline.code,
                     "",
@@ -244,6 +290,50 @@ async fn object(call: &Call, dispute: &Dispute) -> Result<Value, ApiError> {
     let client = call.app.reads.get().await?;
     let transactions = store::transactions(&**client, call.book_id(), std::slice::from_ref(dispute)).await?;
     Ok(wire::dispute(dispute, &transactions, call.app.clock.now()))
+}
+
+/// The files that evidence names are this merchant's own.
+async fn files_are_there(call: &Call, change: &Change) -> Result<(), ApiError> {
+    for (name, _) in EVIDENCE.iter().filter(|(_, file)| *file) {
+        if let Some(Some(file_id)) = change.evidence.get(*name) {
+            crate::file::load(call, file_id).await.map_err(|mut error| {
+                error.param = Some(format!("evidence[{name}]"));
+                error
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Above a threshold, and where filing costs a fee, who sends is not who wrote.
+fn second_person(call: &Call, dispute: &Dispute, change: &Change) -> Result<(), ApiError> {
+    let from = call.app.settings.disputes.second_person_from;
+    if from <= 0 {
+        return Ok(());
+    }
+    let unit = 10i64.checked_pow(u32::from(crate::app::currency(&dispute.currency)?.exponent()));
+    let threshold = unit.and_then(|unit| from.checked_mul(unit)).unwrap_or(i64::MAX);
+    let files_prearbitration = dispute.stage.round() == Some(3);
+    if dispute.amount < threshold && !files_prearbitration {
+        return Ok(());
+    }
+    let refused = |message: &str| {
+        Err(ApiError::new(
+            403,
+            "invalid_request_error",
+            "dispute_second_person_required",
+            message,
+        ))
+    };
+    if !change.evidence.is_empty() {
+        return refused(
+            "Evidence for this dispute is staged with one API key (submit=false) and submitted with another, which sends submit=true alone.",
+        );
+    }
+    if dispute.details.staged_by.as_deref() == Some(change.by.as_str()) {
+        return refused("This key has staged the evidence: another person's key must look at it and submit it.");
+    }
+    Ok(())
 }
 
 fn within_limit(dispute: &Dispute) -> Result<(), ApiError> {

@@ -1,176 +1,122 @@
-//! The one transition function of a dispute: pure, total, and the only place where its status and money change.
+//! The one transition function of a dispute: pure, total, and the only place where its stage and money change.
 //!
-//! [`apply`] takes where a dispute stands and a fact that the acquirer told, and gives where it stands then with the
-//! movements of money, or a [`Rejection`]. A fact has a kind and carries the acquirer's status. The two are merged apart:
+//! [`apply`] takes where a dispute stands and what the acquirer told, and gives where it stands then with the movements of money, or a
+//! [`Rejection`]. An acquirer tells three things in one message, and they are merged apart, so that repeats, skipped messages and any
+//! order end in the same:
 //!
-//! *Status* only moves up this ladder, so that a late fact never takes it back: `warning_needs_response`,
-//! `warning_under_review`, `warning_closed`, `needs_response`, `under_review`, then `won`, `lost` or `prevented`.
+//! *Money* is the acquirer's own list of balance transactions, which only grows: principal taken and returned by turns, each with its
+//! fee, and fees alone. The nth of its kind is booked once, whoever tells it. An announcement books nothing.
 //!
-//! *Money* follows the kinds that say that money moved, each once:
+//! *Words* (status and phase) have a rank: the round (how often the principal was taken), the phase, then the ladder of [`Status`]. Only
+//! a higher rank moves the dispute on, through the lines of [`stage::TABLE`](super::stage::TABLE).
 //!
-//! | funds | fact | funds after | journals | event |
-//! |---|---|---|---|---|
-//! | none | inquiry (`warning_*`) | none | – | – |
-//! | none | status `needs_response`, `under_review` or `lost` for the first time | none | J20: hold, the debit will come; what is held for cases is taken over | – |
-//! | none | status `won`, `prevented` | none | J22 of what is held | – |
-//! | none | funds withdrawn | withdrawn | J11 J12, J11b for what is not held yet, J22 for what is held too much | charge.dispute.funds_withdrawn |
-//! | none, withdrawn | .. and status `lost` | lost | .. and J15 | – |
-//! | none | funds reinstated: the withdrawal is still on its way | reinstated | J11 J12 J14a, J14c of what is held | both |
-//! | withdrawn | funds reinstated | reinstated | J14a J14c | charge.dispute.funds_reinstated |
-//! | lost | funds reinstated | reinstated | J27: a person decides whose it is | charge.dispute.funds_reinstated |
-//! | withdrawn, lost, reinstated | funds withdrawn, the same amount | same | already applied | – |
-//! | reinstated | funds reinstated, the same amount | same | already applied | – |
-//! | any but none | money facts of another amount | – | refused | – |
-//! | any | funds withdrawn, for the second time (second chargeback, J14b) | – | refused | – |
+//! *The hold* follows both: what is contested is frozen, before the debit what is announced. Lost principal is paid from it.
 //!
-//! Further events: `charge.dispute.created` at the first fact of whatever kind, `charge.dispute.closed` when the status
-//! becomes `won`, `lost`, `prevented` or `warning_closed`, else `charge.dispute.updated` when it changed. A second closing
-//! status that contradicts the first is refused. The dispute fee is not returned on a win.
-//!
-//! It must never look at a clock, the database or the wire, nor book a fact because it was announced.
+//! Money that contradicts an outcome which is final goes to suspense (J27) and a person decides; words that do are refused. Fees are
+//! charged on as the acquirer takes them, and given back as it gives them back. It must never look at a clock, the database or the
+//! wire, nor clip an amount.
 
 use super::rows::{Dispute, Operation};
-use crate::connector::DisputeReport;
+use super::stage::{self, Event, Stage};
+pub use super::status::Status;
+use crate::connector::{DisputeMove, DisputePhase};
 use ledger::JournalCode;
 use serde::{Deserialize, Serialize};
 
-/// Where a dispute stands; Stripe's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Far above what a card can pay in any currency, and far from where sums overflow.
+const MAX_AMOUNT: i64 = 1_000_000_000_000;
+/// Of one dispute: each round has two, and a fee or two.
+const MAX_MOVES: usize = 50;
+
+/// Who bears a loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Status {
-    WarningNeedsResponse,
-    WarningUnderReview,
-    WarningClosed,
-    NeedsResponse,
-    UnderReview,
-    Won,
-    Lost,
-    Prevented,
-}
-
-impl Status {
-    /// All of them.
-    pub const ALL: [Status; 8] = [
-        Status::WarningNeedsResponse,
-        Status::WarningUnderReview,
-        Status::WarningClosed,
-        Status::NeedsResponse,
-        Status::UnderReview,
-        Status::Won,
-        Status::Lost,
-        Status::Prevented,
-    ];
-
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::WarningNeedsResponse => "warning_needs_response",
-            Status::WarningUnderReview => "warning_under_review",
-            Status::WarningClosed => "warning_closed",
-            Status::NeedsResponse => "needs_response",
-            Status::UnderReview => "under_review",
-            Status::Won => "won",
-            Status::Lost => "lost",
-            Status::Prevented => "prevented",
-        }
-    }
-
-    /// The status with this word.
-    pub fn parse(word: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.as_str() == word)
-    }
-
-    /// No money has moved and none is about to.
-    pub fn is_inquiry(self) -> bool {
-        self.rung() <= 2
-    }
-
-    /// Nothing more is expected (an inquiry may still become a chargeback).
-    pub fn is_closed(self) -> bool {
-        self == Status::WarningClosed || self.rung() == 5
-    }
-
-    /// How far along it is; status only moves to a higher rung.
-    fn rung(self) -> u8 {
-        match self {
-            Status::WarningNeedsResponse => 0,
-            Status::WarningUnderReview => 1,
-            Status::WarningClosed => 2,
-            Status::NeedsResponse => 3,
-            Status::UnderReview => 4,
-            Status::Won | Status::Lost | Status::Prevented => 5,
-        }
-    }
-
-    /// Whether the network has debited or is about to.
-    fn debit_expected(self) -> bool {
-        matches!(self, Status::NeedsResponse | Status::UnderReview | Status::Lost)
-    }
-}
-
-/// Where the disputed money is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Funds {
-    /// nothing moved
-    None,
-    /// the network took it, the outcome is open
-    Withdrawn,
-    /// the network gave it back
-    Reinstated,
-    /// the network keeps it
-    Lost,
+pub enum Bearer {
+    /// out of what is frozen (J15)
+    #[default]
+    Merchant,
+    /// the platform's expense; what is frozen goes back to the merchant (J16)
+    Platform,
 }
 
 /// The part of a dispute that transitions depend on; amounts in minor units.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
-    /// the acquirer's word
+    /// where it stands in the procedure
+    pub stage: Stage,
+    /// the same in the acquirer's words
     pub status: Status,
-    /// where the money is
-    pub funds: Funds,
-    /// the principal; fixed once it was taken
+    /// how new the acquirer's last word is
+    pub rank: i16,
+    /// what is disputed, as it was told last
     pub amount: i64,
-    /// of the merchant's money, how much is frozen for it
+    /// principal that the network has, outcome open (account 1130)
+    pub contested: i64,
+    /// principal that is gone for good
+    pub lost: i64,
+    /// of the merchant's money, how much is frozen for it (account 2110)
     pub held: i64,
-    /// the dispute fee charged with the withdrawal
+    /// fees charged on, less those given back
     pub fee: i64,
+    /// how often principal was taken
+    pub takings: i16,
+    /// how often principal was returned
+    pub returns: i16,
+    /// how many fees came alone
+    pub charges: i16,
+    /// who bears a loss
+    pub borne_by: Bearer,
 }
 
 impl Standing {
-    /// What this dispute takes out of what may be refunded: held, taken or lost.
+    /// What this dispute takes out of what may be refunded: frozen, contested or lost.
     pub fn exposure(&self) -> i64 {
-        match self.funds {
-            Funds::None => self.held,
-            Funds::Withdrawn | Funds::Lost => self.amount,
-            // until a person has decided, as if lost
-            Funds::Reinstated if self.is_contrary() => self.amount,
-            Funds::Reinstated => 0,
-        }
-    }
-
-    /// Lost, and yet the money came back: a person must look.
-    pub fn is_contrary(&self) -> bool {
-        self.status == Status::Lost && self.funds == Funds::Reinstated
+        self.held.max(self.contested) + self.lost
     }
 }
 
 /// What the acquirer told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// what is new
-    pub kind: DisputeReport,
-    /// the dispute's status in the same message
+    /// its word
     pub status: Status,
-    /// principal, minor units
+    /// in which phase of the procedure
+    pub phase: DisputePhase,
+    /// what is disputed, minor units
     pub amount: i64,
-    /// dispute fee taken with the withdrawal, minor units
-    pub fee: i64,
-    /// how often the principal was taken so far
-    pub withdrawals: usize,
+    /// every movement so far, oldest first
+    pub moves: Vec<DisputeMove>,
     /// frozen already for cases of the same payment, minor units: a hold that this dispute takes over instead of another
     pub inherited: i64,
+}
+
+impl Fact {
+    /// Round, phase and rung: only a higher one is news.
+    pub fn rank(&self) -> i16 {
+        let takings = self.moves.iter().filter(|m| m.amount < 0).count();
+        let round = i16::try_from(takings.clamp(1, 100)).unwrap_or(100);
+        let phase = match self.phase {
+            DisputePhase::First | DisputePhase::Provisional => 0,
+            DisputePhase::PreArbitration => 1,
+            DisputePhase::Arbitration => 2,
+        };
+        round * 100 + phase * 10 + self.status.rung(self.phase)
+    }
+}
+
+/// What is settled by agreement rather than by the networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// money that came back is the merchant's at once; otherwise when it can no longer be taken again
+    pub release_provisional_wins: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            release_provisional_wins: true,
+        }
+    }
 }
 
 /// A movement of money in minor units; the journal that books it is [`Movement::code`].
@@ -178,8 +124,14 @@ pub struct Fact {
 pub enum Movement {
     /// the network took the principal
     Taken(i64),
-    /// the dispute fee, and charging it on
+    /// .. once more, after it had been given back
+    TakenAgain(i64),
+    /// the fee of the dispute, and charging it on
     Fee(i64),
+    /// a fee for answering, filing or arbitration, and charging it on
+    CounterFee(i64),
+    /// a fee given back, to the merchant too
+    FeeReturned(i64),
     /// freeze the merchant's money before the debit
     HoldOnNotice(i64),
     /// freeze it because of the debit
@@ -192,7 +144,9 @@ pub enum Movement {
     ReleaseUndebited(i64),
     /// the merchant bears it
     Lost(i64),
-    /// principal that came back after the loss was booked
+    /// the platform bears it
+    LostByPlatform(i64),
+    /// principal that came back (or, negative, was taken) against a final outcome
     Unmatched(i64),
 }
 
@@ -201,16 +155,32 @@ impl Movement {
     pub fn code(self) -> JournalCode {
         match self {
             Movement::Taken(_) => JournalCode::J11,
+            Movement::TakenAgain(_) => JournalCode::J14b,
             Movement::Fee(_) => JournalCode::J12,
+            Movement::CounterFee(_) | Movement::FeeReturned(_) => JournalCode::J13,
             Movement::HoldOnNotice(_) => JournalCode::J20,
             Movement::Hold(_) => JournalCode::J11b,
             Movement::Returned(_) => JournalCode::J14a,
             Movement::ReleaseReturned(_) => JournalCode::J14c,
             Movement::ReleaseUndebited(_) => JournalCode::J22,
             Movement::Lost(_) => JournalCode::J15,
+            Movement::LostByPlatform(_) => JournalCode::J16,
             Movement::Unmatched(_) => JournalCode::J27,
         }
     }
+}
+
+/// What a person must decide; amounts in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exception {
+    /// principal came back after the loss was final
+    ReturnedAfterLoss(i64),
+    /// principal was taken after the win was final
+    TakenAfterWin(i64),
+    /// more came back than had been taken
+    ReturnedTooMuch(i64),
+    /// won for good, and this much has not come back
+    NotReturned(i64),
 }
 
 /// A transition.
@@ -220,8 +190,14 @@ pub struct Step {
     pub standing: Standing,
     /// in the order in which they are booked
     pub movements: Vec<Movement>,
+    /// the acquirer's movements that are booked by it
+    pub moves: Vec<DisputeMove>,
+    /// for the queue of exceptions
+    pub exceptions: Vec<Exception>,
     /// event types, in order
     pub events: Vec<&'static str>,
+    /// the lines of the table that it took: stage before, and event
+    pub path: Vec<(Option<Stage>, Event)>,
     /// what was frozen for cases is frozen for this dispute now
     pub inherits: bool,
 }
@@ -229,25 +205,14 @@ pub struct Step {
 /// Why a fact changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// An amount is not positive, or a fee is negative.
-    #[error("the amount of a dispute must be positive, its fee not negative")]
-    NotPositive,
-    /// Taken a second time after it was given back (J14b): a person must book it.
-    #[error("the principal was taken again after it had been given back")]
-    TakenAgain,
-    /// Money that moved is not the money that was booked: a person must look.
-    #[error("{reported} was reported where {booked} is booked")]
-    AmountDiffers {
-        /// minor units in the books
-        booked: i64,
-        /// minor units in the fact
-        reported: i64,
-    },
-    /// It was closed with another outcome: a person must look.
-    #[error("reported as {} after it was closed as {}", reported.as_str(), status.as_str())]
+    /// The disputed amount is not positive, or an amount is beyond anything that a card can pay.
+    #[error("the amounts of a dispute must be possible ones, and what is disputed positive")]
+    Impossible,
+    /// It is over with another outcome: a person must look.
+    #[error("reported as {} after it was {}", reported.as_str(), stage.as_str())]
     Contradicts {
-        /// how it was closed
-        status: Status,
+        /// where it stands
+        stage: Stage,
         /// what is reported now
         reported: Status,
     },
@@ -257,125 +222,327 @@ pub enum Rejection {
 }
 
 /// Where the dispute stands after the fact; `None` is a dispute never heard of.
-pub fn apply(known: Option<&Standing>, fact: &Fact) -> Result<Step, Rejection> {
-    if fact.amount <= 0 || fact.fee < 0 {
-        return Err(Rejection::NotPositive);
+///
+/// # Errors
+/// When there is nothing to do, or nothing that fits.
+pub fn apply(known: Option<&Standing>, fact: &Fact, policy: Policy) -> Result<Step, Rejection> {
+    let possible = |amount: i64| (-MAX_AMOUNT..=MAX_AMOUNT).contains(&amount);
+    let moves = fact.moves.iter().all(|m| possible(m.amount) && possible(m.fee));
+    if fact.amount <= 0 || !possible(fact.amount) || !moves || fact.moves.len() > MAX_MOVES {
+        return Err(Rejection::Impossible);
     }
-    let withdrawal = fact.kind == DisputeReport::FundsWithdrawn;
-    let reinstatement = fact.kind == DisputeReport::FundsReinstated;
-    if withdrawal && fact.withdrawals > 1 {
-        return Err(Rejection::TakenAgain);
+    let mut course = Course::from(known, fact, policy);
+    let news = known.is_none_or(|known| fact.rank() > known.rank);
+    let fresh = course.fresh(fact);
+    if news && course.next.takings == 0 && course.next.lost == 0 {
+        course.next.amount = fact.amount;
     }
-    let before = known.cloned().unwrap_or(Standing {
-        status: fact.status,
-        funds: Funds::None,
-        amount: fact.amount,
-        held: 0,
-        fee: 0,
-    });
-    let mut next = before.clone();
-    next.status = merged(before.status, fact.status, withdrawal || reinstatement)?;
-    if before.funds != Funds::None && (withdrawal || reinstatement) && fact.amount != before.amount {
-        return Err(Rejection::AmountDiffers {
-            booked: before.amount,
-            reported: fact.amount,
+    // A return that is told together with the loss came after it.
+    let lost = news && fact.status == Status::Lost && fact.phase != DisputePhase::Provisional;
+    let late = usize::from(lost && fresh.last().is_some_and(|m| m.amount > 0));
+    let (before, after) = fresh.split_at(fresh.len() - late);
+    for moved in before {
+        course.money(moved);
+    }
+    let mut fits = true;
+    if news {
+        fits = course.words(fact);
+    } else if let Some(known) = known {
+        let same_place = fact.rank() == known.rank && fact.status != known.status;
+        fits = !(same_place && fact.status.is_closed());
+    }
+    for moved in after {
+        course.money(moved);
+    }
+    // Money that moved is never refused over words.
+    if !fits && fresh.is_empty() {
+        return Err(Rejection::Contradicts {
+            stage: course.next.stage,
+            reported: fact.status,
         });
     }
-    let current = fact.status.rung() >= before.status.rung();
-    if before.funds == Funds::None && (withdrawal || reinstatement || current) {
-        next.amount = fact.amount;
-    }
-
-    let amount = next.amount;
-    let mut movements = Vec::new();
-    let taken = before.funds == Funds::None && (withdrawal || reinstatement);
-    if taken {
-        movements.push(Movement::Taken(amount));
-        if fact.fee > 0 {
-            movements.push(Movement::Fee(fact.fee));
-        }
-        next.fee = fact.fee;
-        next.funds = Funds::Withdrawn;
-    }
-    let returned = reinstatement && before.funds != Funds::Reinstated;
-    if returned {
-        movements.push(if before.funds == Funds::Lost {
-            Movement::Unmatched(amount)
-        } else {
-            Movement::Returned(amount)
-        });
-        next.funds = Funds::Reinstated;
-    }
-    let wanted = match next.funds {
-        Funds::None if next.status.debit_expected() => amount,
-        Funds::Withdrawn => amount,
-        Funds::None | Funds::Reinstated | Funds::Lost => 0,
-    };
-    let inherits = wanted > 0;
-    let held = before.held + if inherits { fact.inherited } else { 0 };
-    if wanted > held {
-        let more = wanted - held;
-        movements.push(if next.funds == Funds::None {
-            Movement::HoldOnNotice(more)
-        } else {
-            Movement::Hold(more)
-        });
-    } else if wanted < held {
-        let less = held - wanted;
-        movements.push(if next.funds == Funds::Reinstated {
-            Movement::ReleaseReturned(less)
-        } else {
-            Movement::ReleaseUndebited(less)
-        });
-    }
-    next.held = wanted;
-    if next.funds == Funds::Withdrawn && next.status == Status::Lost {
-        movements.push(Movement::Lost(amount));
-        next.funds = Funds::Lost;
-        next.held = 0;
-    }
-
-    let first = known.is_none();
-    if !first && next == before {
-        return Err(Rejection::AlreadyApplied);
-    }
-    let changed = first || next.status != before.status;
-    let mut events = Vec::new();
-    if first {
-        events.push("charge.dispute.created");
-    } else if changed && !next.status.is_closed() {
-        events.push("charge.dispute.updated");
-    }
-    if taken {
-        events.push("charge.dispute.funds_withdrawn");
-    }
-    if returned {
-        events.push("charge.dispute.funds_reinstated");
-    }
-    if changed && next.status.is_closed() {
-        events.push("charge.dispute.closed");
-    }
-    if events.is_empty() {
-        // only the amount moved, before any debit
-        events.push("charge.dispute.updated");
-    }
-    Ok(Step {
-        standing: next,
-        movements,
-        events,
-        inherits,
-    })
+    course.end(known)
 }
 
-/// The higher rung. Money that moved is never refused over words: there the status that is known stays.
-fn merged(known: Status, reported: Status, money: bool) -> Result<Status, Rejection> {
-    match reported.rung().cmp(&known.rung()) {
-        std::cmp::Ordering::Greater => Ok(reported),
-        std::cmp::Ordering::Equal if reported != known && !money => Err(Rejection::Contradicts {
-            status: known,
-            reported,
-        }),
-        _ => Ok(known),
+/// Where the dispute stands when the time is over in which it could have gone on.
+///
+/// # Errors
+/// When nothing was waited for.
+pub fn window_over(known: &Standing, policy: Policy) -> Result<Step, Rejection> {
+    let stage = stage::next(Some(known.stage), Event::WindowOver).ok_or(Rejection::AlreadyApplied)?;
+    let mut course = Course::on(known.clone(), true, policy);
+    course.path.push((Some(known.stage), Event::WindowOver));
+    course.next.stage = stage;
+    if stage == Stage::WonFinal && known.contested > 0 {
+        course.exceptions.push(Exception::NotReturned(known.contested));
+    }
+    course.end(Some(known))
+}
+
+/// A transition under way.
+struct Course {
+    policy: Policy,
+    /// it has a stage
+    began: bool,
+    next: Standing,
+    movements: Vec<Movement>,
+    moves: Vec<DisputeMove>,
+    exceptions: Vec<Exception>,
+    funds: Vec<&'static str>,
+    path: Vec<(Option<Stage>, Event)>,
+    /// frozen for cases, and not taken over yet
+    inherited: i64,
+    inherits: bool,
+}
+
+impl Course {
+    fn from(known: Option<&Standing>, fact: &Fact, policy: Policy) -> Self {
+        let unheard = Standing {
+            stage: Stage::InquiryOpen,
+            status: fact.status,
+            rank: 0,
+            amount: fact.amount,
+            contested: 0,
+            lost: 0,
+            held: 0,
+            fee: 0,
+            takings: 0,
+            returns: 0,
+            charges: 0,
+            borne_by: Bearer::Merchant,
+        };
+        Self {
+            inherited: fact.inherited,
+            ..Self::on(known.cloned().unwrap_or(unheard), known.is_some(), policy)
+        }
+    }
+
+    fn on(next: Standing, began: bool, policy: Policy) -> Self {
+        Self {
+            policy,
+            began,
+            next,
+            movements: Vec::new(),
+            moves: Vec::new(),
+            exceptions: Vec::new(),
+            funds: Vec::new(),
+            path: Vec::new(),
+            inherited: 0,
+            inherits: false,
+        }
+    }
+
+    /// The movements that are not booked yet: the nth taking is the nth, whatever else is in the list.
+    fn fresh(&self, fact: &Fact) -> Vec<DisputeMove> {
+        let (mut takings, mut returns, mut charges) = (0, 0, 0);
+        let new = |m: &&DisputeMove| {
+            let (seen, booked) = match m.amount {
+                ..0 => (&mut takings, self.next.takings),
+                0 => (&mut charges, self.next.charges),
+                1.. => (&mut returns, self.next.returns),
+            };
+            *seen += 1;
+            *seen > booked
+        };
+        fact.moves.iter().filter(new).cloned().collect()
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        self.began.then_some(self.next.stage)
+    }
+
+    /// Takes the line of the table, if there is one.
+    fn go(&mut self, event: Event) -> bool {
+        match stage::next(self.stage(), event) {
+            Some(stage) => {
+                self.path.push((self.stage(), event));
+                self.next.stage = stage;
+                self.began = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn money(&mut self, moved: &DisputeMove) {
+        let first = self.next.takings == 0;
+        match moved.amount {
+            ..0 => {
+                let amount = moved.amount.saturating_neg();
+                let stage = self.stage();
+                let event = if first { Event::Withdrawn } else { Event::TakenAgain };
+                let contrary = stage == Some(Stage::WonFinal) || stage == Some(Stage::Prevented) && !first;
+                self.go(event);
+                if contrary {
+                    self.movements.push(Movement::Unmatched(-amount));
+                    self.exceptions.push(Exception::TakenAfterWin(amount));
+                } else {
+                    self.movements.push(if first {
+                        Movement::Taken(amount)
+                    } else {
+                        Movement::TakenAgain(amount)
+                    });
+                    self.next.contested += amount;
+                }
+                self.next.takings += 1;
+                self.tell("charge.dispute.funds_withdrawn");
+            }
+            0 => self.next.charges += 1,
+            amount @ 1.. => {
+                self.close_loss();
+                self.go(Event::Reinstated);
+                let returned = amount.min(self.next.contested);
+                if returned > 0 {
+                    self.movements.push(Movement::Returned(returned));
+                    self.next.contested -= returned;
+                }
+                if returned < amount {
+                    let rest = amount - returned;
+                    self.movements.push(Movement::Unmatched(rest));
+                    self.exceptions.push(if self.next.lost > 0 {
+                        Exception::ReturnedAfterLoss(rest)
+                    } else {
+                        Exception::ReturnedTooMuch(rest)
+                    });
+                }
+                self.next.returns += 1;
+                self.tell("charge.dispute.funds_reinstated");
+            }
+        }
+        match moved.fee {
+            0 => {}
+            ..0 => self.movements.push(Movement::FeeReturned(moved.fee.saturating_neg())),
+            fee if first && moved.amount < 0 => self.movements.push(Movement::Fee(fee)),
+            fee => self.movements.push(Movement::CounterFee(fee)),
+        }
+        self.next.fee = self.next.fee.saturating_add(moved.fee);
+        self.moves.push(moved.clone());
+    }
+
+    /// Follows the acquirer's words; `false` when they contradict an outcome.
+    fn words(&mut self, fact: &Fact) -> bool {
+        if matches!(fact.phase, DisputePhase::PreArbitration | DisputePhase::Arbitration) {
+            // Who speaks of a later phase implies that the first one was lost.
+            self.go(Event::Upheld);
+        }
+        let fits = self.go(self.event(fact)) || {
+            let stage = self.next.stage;
+            let over = stage.is_final() || stage.word().is_some_and(Status::is_closed) && fact.status.is_closed();
+            stage.word() == Some(fact.status) || !over
+        };
+        if fact.phase == DisputePhase::Arbitration && self.next.stage == Stage::PrearbFiled {
+            self.go(Event::Declined);
+        }
+        if fits {
+            self.next.rank = fact.rank();
+        }
+        fits
+    }
+
+    /// What these words mean at this stage.
+    fn event(&self, fact: &Fact) -> Event {
+        let contest = matches!(fact.phase, DisputePhase::PreArbitration | DisputePhase::Arbitration);
+        match (fact.status, self.stage()) {
+            (Status::WarningNeedsResponse, _) => Event::Inquiry,
+            (Status::WarningUnderReview, _) => Event::InquiryAnswered,
+            (Status::WarningClosed, _) => Event::InquiryEnded,
+            (Status::NeedsResponse, Some(Stage::WonProvisional | Stage::WonFinal)) => Event::Reopened,
+            (Status::NeedsResponse, _) => Event::Notified,
+            (Status::UnderReview, Some(Stage::PrearbFiled)) if contest => Event::Declined,
+            (Status::UnderReview, Some(Stage::LostProvisional)) => Event::Filed,
+            (Status::UnderReview, _) => Event::Submitted,
+            (Status::Won, _) => Event::Won,
+            (Status::Lost, _) if fact.phase == DisputePhase::Provisional => Event::Upheld,
+            (Status::Lost, _) => Event::Lost,
+            (Status::Prevented, _) => Event::Prevented,
+        }
+    }
+
+    fn tell(&mut self, event: &'static str) {
+        if !self.funds.contains(&event) {
+            self.funds.push(event);
+        }
+    }
+
+    /// Freezes what is at stake, and no more.
+    fn hold(&mut self) {
+        let next = &self.next;
+        let kept = next.stage == Stage::WonProvisional && next.takings > 0 && !self.policy.release_provisional_wins;
+        let wanted = if next.contested > 0 {
+            next.contested
+        } else if kept || next.lost == 0 && next.stage.debit_expected() {
+            next.amount
+        } else {
+            0
+        };
+        if wanted > 0 {
+            self.inherits = true;
+            self.next.held += std::mem::take(&mut self.inherited);
+        }
+        let next = &self.next;
+        if wanted > next.held {
+            let more = wanted - next.held;
+            self.movements.push(if next.contested > 0 {
+                Movement::Hold(more)
+            } else {
+                Movement::HoldOnNotice(more)
+            });
+        } else if wanted < next.held {
+            let less = next.held - wanted;
+            self.movements.push(if next.contested == 0 && next.takings > 0 {
+                Movement::ReleaseReturned(less)
+            } else {
+                Movement::ReleaseUndebited(less)
+            });
+        }
+        self.next.held = wanted;
+    }
+
+    /// What is frozen pays for what is lost.
+    fn close_loss(&mut self) {
+        if self.next.stage != Stage::LostFinal || self.next.contested == 0 {
+            return;
+        }
+        self.hold();
+        let amount = self.next.contested;
+        self.movements.push(match self.next.borne_by {
+            Bearer::Merchant => Movement::Lost(amount),
+            Bearer::Platform => Movement::LostByPlatform(amount),
+        });
+        self.next.lost += amount;
+        self.next.contested = 0;
+        self.next.held = 0;
+    }
+
+    fn end(mut self, known: Option<&Standing>) -> Result<Step, Rejection> {
+        self.close_loss();
+        self.hold();
+        self.next.status = self.next.stage.word().unwrap_or(self.next.status);
+        if known == Some(&self.next) {
+            return Err(Rejection::AlreadyApplied);
+        }
+        let (before, after) = (known.map(|k| (k.stage, k.status)), (self.next.stage, self.next.status));
+        let closed = after.1.is_closed() && before.map(|b| b.1) != Some(after.1);
+        let mut events = Vec::new();
+        match before {
+            None => events.push("charge.dispute.created"),
+            Some(before) if closed || before.1 == after.1 && !self.funds.is_empty() => {}
+            // stage, status, or only the amount before any debit
+            Some(_) => events.push("charge.dispute.updated"),
+        }
+        events.append(&mut self.funds);
+        if closed {
+            events.push("charge.dispute.closed");
+        }
+        Ok(Step {
+            standing: self.next,
+            movements: self.movements,
+            moves: self.moves,
+            exceptions: self.exceptions,
+            events,
+            path: self.path,
+            inherits: self.inherits,
+        })
     }
 }
 
@@ -385,7 +552,7 @@ pub enum Denied {
     /// Another response is on its way.
     #[error("another response to this dispute is on its way to the acquirer")]
     InProgress,
-    /// The network takes evidence once.
+    /// The network takes evidence once in each round.
     #[error("evidence for this dispute has already been submitted")]
     AlreadySubmitted,
     /// It is not the merchant's turn.
@@ -404,10 +571,12 @@ pub fn may(dispute: &Dispute, operation: Operation, at: jiff::Timestamp) -> Resu
     if dispute.operation.is_some() {
         return Err(Denied::InProgress);
     }
-    if dispute.submission_count > 0 && operation == Operation::Submit {
+    let round = dispute.stage.round();
+    let answered = dispute.answered > 0 && round.is_none_or(|round| dispute.answered >= round);
+    if answered && operation == Operation::Submit {
         return Err(Denied::AlreadySubmitted);
     }
-    if !matches!(dispute.status, Status::NeedsResponse | Status::WarningNeedsResponse) {
+    if round.is_none() {
         return Err(Denied::Status(dispute.status));
     }
     match (operation, dispute.due_by) {
@@ -419,4 +588,4 @@ pub fn may(dispute: &Dispute, operation: Operation, at: jiff::Timestamp) -> Resu
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,8 +4,10 @@
 //! who knows no merchants, and the answer says which book it is.
 
 use super::rows::Dispute;
+use super::scheme::Timer;
 use crate::payment::rows::{BalanceTransaction, Charge, Refund};
 use crate::payment::store::row;
+use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 
@@ -110,4 +112,38 @@ pub async fn refund_at_acquirer(
         )
         .await?;
     rows.first().map(row).transpose()
+}
+
+/// Takes the timers that are due, the longest waiting first; nobody else gets them until the lease is over.
+pub(super) async fn claim_timers(
+    client: &impl GenericClient,
+    now: Timestamp,
+    lease: SignedDuration,
+    limit: i64,
+) -> Result<Vec<(i64, String, Timer)>, tokio_postgres::Error> {
+    let rows = client
+        .query_typed(
+            "UPDATE gateway.dispute t SET timer_at = $2
+             FROM (SELECT book_id, id, timer FROM gateway.dispute WHERE timer_at <= $1 ORDER BY timer_at LIMIT $3
+                   FOR UPDATE SKIP LOCKED) due
+             WHERE t.book_id = due.book_id AND t.id = due.id
+             RETURNING t.book_id, t.id, to_json(t.timer)::text",
+            &[
+                (&now, Type::TIMESTAMPTZ),
+                (&(now + lease), Type::TIMESTAMPTZ),
+                (&limit, Type::INT8),
+            ],
+        )
+        .await?;
+    let timer = |r: &tokio_postgres::Row| {
+        let word: String = r.try_get(2)?;
+        Ok(serde_json::from_str::<Timer>(&word).ok())
+    };
+    let mut due = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if let Some(timer) = timer(row)? {
+            due.push((row.try_get(0)?, row.try_get(1)?, timer));
+        }
+    }
+    Ok(due)
 }

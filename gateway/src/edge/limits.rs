@@ -58,7 +58,7 @@ impl Default for Limits {
             header_bytes: 16 * 1024,
             header_count: 64,
             uri_bytes: 8 * 1024,
-            body_bytes: 1024 * 1024,
+            body_bytes: 6 * 1024 * 1024,
             body_memory_bytes: 256 * 1024 * 1024,
             h2_streams: 128,
             h2_resets: 200,

@@ -300,6 +300,18 @@ pub struct EarlyFraudWarning {
     pub created_at: Timestamp,
 }
 
+/// `risk.alert_dismissal`: the merchant stands by a payment that a network warned of. Its id is the warning's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct AlertDismissal {
+    pub book_id: i64,
+    pub id: String,
+    pub reason: String,
+    /// the API key that said so
+    pub by_key: String,
+    pub created_at: Timestamp,
+}
+
 /// `risk.block_appeal`: somebody who was blocked asks for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -373,7 +385,7 @@ macro_rules! versioned {
 }
 row! {
     History => RiskHistory, RiskRule => RiskRule, RiskRuleVersion => RiskRuleVersion, ValueList => ValueList,
-    ValueListItem => ValueListItem, EarlyFraudWarning => EarlyFraudWarning, BlockAppeal => BlockAppeal,
+    ValueListItem => ValueListItem, EarlyFraudWarning => EarlyFraudWarning, AlertDismissal => AlertDismissal, BlockAppeal => BlockAppeal,
     Signal => RiskSignal,
 }
 versioned! { RiskRule, ValueList, ValueListItem, BlockAppeal, Signal }

@@ -11,6 +11,7 @@
 
 mod aead;
 mod card;
+mod files;
 mod keeper;
 mod keys;
 mod kms;

@@ -28,6 +28,7 @@ pub fn dispute(dispute: &Dispute, transactions: &[BalanceTransaction], now: Time
         "object": "dispute",
         "amount": dispute.amount,
         "balance_transactions": transactions,
+        "borne_by": dispute.borne_by,
         "charge": dispute.charge_id,
         "created": seconds(dispute.created_at),
         "currency": dispute.currency,
@@ -50,6 +51,7 @@ pub fn dispute(dispute: &Dispute, transactions: &[BalanceTransaction], now: Time
             "type": "card",
         },
         "reason": dispute.reason,
+        "stage": dispute.stage.as_str(),
         "status": dispute.status.as_str(),
     })
 }

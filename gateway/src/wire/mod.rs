@@ -5,6 +5,7 @@
 mod account;
 mod case;
 mod dispute;
+mod file;
 mod funds;
 mod money;
 mod payment;
@@ -17,6 +18,7 @@ mod webhook_endpoint;
 pub use account::account;
 pub use case::case;
 pub use dispute::dispute;
+pub use file::file;
 pub use funds::{bank_account, payout, payout_file};
 pub use money::{Standing, amount, application_fee, balance, balance_transaction, fee_refund, refund};
 pub use payment::{charge, customer, payment_intent, payment_method, review};

@@ -1,6 +1,7 @@
 //! radar.value_list, radar.value_list_item, radar.early_fraud_warning in Stripe's shape; radar.rule, radar.block_appeal in ours.
 
 use super::{seconds, seconds_or_null};
+use crate::dispute::stage::{self, Event, Stage};
 use crate::payment::rows::Charge;
 use crate::risk::rows::{BlockAppeal, EarlyFraudWarning, RiskRule, Signal, ValueList};
 use jiff::Timestamp;
@@ -68,18 +69,31 @@ pub fn rule(rule: &RiskRule, shipped: bool) -> Value {
     })
 }
 
-/// `radar.early_fraud_warning`: actionable while a refund could still spare the dispute.
-pub fn early_fraud_warning(warning: &EarlyFraudWarning, charge: Option<&Charge>) -> Value {
-    let open = charge.is_some_and(|c| !c.disputed && c.amount_refunded < c.amount_captured);
+/// `radar.early_fraud_warning`: actionable while a refund could still spare the dispute and the merchant has not decided. `decide_by`,
+/// `outcome` and `stage` are ours.
+pub fn early_fraud_warning(warning: &EarlyFraudWarning, charge: Option<&Charge>, dismissed: bool) -> Value {
+    let event = match charge {
+        Some(charge) if charge.disputed => Some(Event::Overtaken),
+        Some(charge) if charge.amount_refunded >= charge.amount_captured => Some(Event::Refunded),
+        None => Some(Event::Dismissed),
+        Some(_) => dismissed.then_some(Event::Dismissed),
+    };
+    let stage = match event {
+        Some(event) => stage::next(Some(Stage::Alert), event).unwrap_or(Stage::AlertClosed),
+        None => Stage::Alert,
+    };
     json!({
         "id": warning.id,
         "object": "radar.early_fraud_warning",
-        "actionable": open,
+        "actionable": event.is_none(),
         "charge": warning.charge_id,
         "created": seconds(warning.created_at),
+        "decide_by": seconds(warning.created_at + crate::risk::warnings::DECIDE_WITHIN),
         "fraud_type": warning.fraud_type,
         "livemode": false,
+        "outcome": event.map(Event::as_str),
         "payment_intent": warning.payment_id,
+        "stage": stage.as_str(),
     })
 }
 

@@ -65,6 +65,9 @@ pub fn route(method: &str, path: &str, op: &mut Op<'_>, params: &Params) -> Resu
         ("GET", ["refunds", id]) => Ok(Answer::Object(ObjectRef::Refund(refund::find(op, id)?.id))),
         ("POST", ["refunds", id]) => refund::update(op, id, params),
         ("POST", ["refunds", id, "cancel"]) => refund::cancel(op, id),
+        ("POST", ["files"]) => Ok(Answer::Json(serde_json::json!({
+            "id": format!("file_{}", params.raw("digest").unwrap_or_default()), "object": "file", "purpose": "dispute_evidence",
+        }))),
         ("GET", ["disputes"]) => list::disputes(op, params),
         ("GET", ["disputes", id]) => Ok(Answer::Object(ObjectRef::Dispute(dispute::find(op, id)?.id))),
         ("POST", ["disputes", id]) => dispute::update(op, id, params),

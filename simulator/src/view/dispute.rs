@@ -27,6 +27,7 @@ pub(super) struct DisputeView<'a> {
     livemode: bool,
     metadata: &'a Metadata,
     network_reason_code: &'static str,
+    network_stage: Option<NetworkStage>,
     payment_intent: Expandable<IntentView<'a>>,
     payment_method_details: MethodDetails,
     reason: &'a str,
@@ -61,7 +62,7 @@ pub(super) fn dispute<'a>(row: &'a Dispute, expanded: Option<&'a Expanded>, site
         enhanced_eligibility_types: [],
         evidence: Evidence(&row.evidence),
         evidence_details: EvidenceDetails {
-            due_by: awaits_response(row.status).then_some(row.due_by),
+            due_by: awaits_response(row).then_some(row.due_by),
             enhanced_eligibility: Empty {},
             has_evidence: !row.evidence.is_empty(),
             past_due: row.status == DisputeStatus::Lost && row.submission_count == 0,
@@ -71,6 +72,7 @@ pub(super) fn dispute<'a>(row: &'a Dispute, expanded: Option<&'a Expanded>, site
         livemode: false,
         metadata: &row.metadata,
         network_reason_code: card.network_reason_code,
+        network_stage: row.network_stage,
         payment_intent: match expanded.and_then(|expanded| expanded.intent.as_ref()) {
             Some(intent) => Expandable::Object(Box::new(payment::intent(intent, None, site))),
             None => Expandable::Id(row.intent.named(Intent::PREFIX)),

@@ -24,7 +24,7 @@ async fn evidence_decides_and_the_money_follows() {
             "fraudulent",
             "winning_evidence",
             "won",
-            vec![(-1000, 1500), (1000, -1500)],
+            vec![(-1000, 1500), (1000, 0)],
         ),
         (
             "pm_card_createDisputeProductNotReceived",
@@ -185,7 +185,7 @@ async fn the_admin_port_opens_wins_and_strikes_again() {
         .await;
     assert_eq!((&again["status"], moved(&again).len()), (&json!("needs_response"), 3));
     let lost = simulator.admin(&advance, json!({ "action": "lose" })).await;
-    assert_eq!(moved(&lost), [(-600, 1500), (600, -1500), (-600, 1500)]);
+    assert_eq!(moved(&lost), [(-600, 1500), (600, 0), (-600, 1500)]);
 }
 
 #[tokio::test]

@@ -75,11 +75,12 @@ fn operation(route: &Route) -> Value {
         example,
         declines,
         files,
+        multipart,
         ..
     } = described;
     if route.method == "POST" {
         parameters.push(json!({ "$ref": "#/components/parameters/Idempotency-Key" }));
-        operation["requestBody"] = body(takes, example);
+        operation["requestBody"] = if multipart { parts(takes) } else { body(takes, example) };
     } else {
         parameters.extend(
             takes
@@ -164,6 +165,13 @@ fn body(takes: Fields, example: Option<Value>) -> Value {
         json["example"] = example;
     }
     json!({ "required": needed, "content": { "application/x-www-form-urlencoded": form, "application/json": json } })
+}
+
+/// The body of an upload.
+fn parts(takes: Fields) -> Value {
+    let mut schema = takes.parameters();
+    schema["properties"]["file"] = json!({ "type": "string", "contentMediaType": "application/octet-stream" });
+    json!({ "required": true, "content": { "multipart/form-data": { "schema": schema } } })
 }
 
 fn expand() -> Schema {

@@ -28,6 +28,7 @@ pub(super) mod disputes;
 pub(super) mod early_fraud_warnings;
 pub(super) mod events;
 pub(super) mod external_accounts;
+pub(super) mod files;
 pub(super) mod payment_intents;
 pub(super) mod payment_methods;
 pub(super) mod payout_files;
@@ -68,6 +69,8 @@ const OBJECTS: &[fn() -> Object] = &[
     cases::case,
     cases::bundle_told,
     case_reports::case_report,
+    disputes::evidence_pack,
+    files::file,
     reviews::review,
     block_appeals::block_appeal,
     early_fraud_warnings::early_fraud_warning,

@@ -13,6 +13,7 @@ pub struct Operation {
     pub(super) example: Option<Value>,
     pub(super) declines: bool,
     pub(super) files: &'static [&'static str],
+    pub(super) multipart: bool,
 }
 
 impl Operation {
@@ -31,7 +32,15 @@ impl Operation {
             example: None,
             declines: false,
             files: &[],
+            multipart: false,
         }
+    }
+
+    /// The body is `multipart/form-data`, with a file in it.
+    #[must_use]
+    pub fn multipart(mut self) -> Self {
+        self.multipart = true;
+        self
     }
 
     /// A list of these objects, newest first, by pages and by time.

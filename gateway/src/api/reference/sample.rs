@@ -19,8 +19,10 @@ pub(super) fn fill(document: &mut Value) {
             .into_iter()
             .flat_map(|methods| methods.values_mut())
         {
-            let content = &mut operation["responses"]["200"]["content"]["application/json"];
-            content["example"] = of(&content["schema"], &schemas);
+            let media = operation["responses"]["200"]["content"].get_mut("application/json");
+            if let Some(content) = media {
+                content["example"] = of(&content["schema"], &schemas);
+            }
         }
     }
     document["components"]["schemas"] = with_examples;

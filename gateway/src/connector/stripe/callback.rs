@@ -41,7 +41,7 @@ pub(super) fn report(payload: &str) -> Result<Report, String> {
     let dispute = |kind| {
         Ok(Report::Dispute {
             kind,
-            dispute: object::<Dispute>(payload)?.into(),
+            dispute: object::<Dispute>(payload)?.read().map_err(|why| format!("{why:?}"))?,
         })
     };
     match head.r#type.as_str() {

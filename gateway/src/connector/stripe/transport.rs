@@ -57,6 +57,33 @@ impl Stripe {
         }
     }
 
+    /// A multipart body with this boundary.
+    pub(super) async fn post_parts(
+        &self,
+        uri: Uri,
+        reference: &str,
+        boundary: &str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let header = |text: String| {
+            HeaderValue::try_from(text)
+                .map_err(|_| Failure::NotSent("a reference that a header cannot carry".to_owned()))
+        };
+        let mut request = self.request(Method::POST, uri, Full::new(body));
+        let content_type = header(format!("multipart/form-data; boundary={boundary}"))?;
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+        request
+            .headers_mut()
+            .insert(IDEMPOTENCY_KEY, header(reference.to_owned())?);
+        let answer = self.send(request, timeout).await?;
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(answer.failure())
+        }
+    }
+
     /// None when the acquirer says that it has no such thing.
     pub(super) async fn get(&self, uri: Uri) -> Result<Option<Answer>, Failure> {
         let answer = self

@@ -4,8 +4,8 @@
 
 use super::super::integrity::{self, Asked, Told};
 use super::super::{
-    AcquirerDispute, Action, Allowance, Approval, CANCELED, Capture, Decline, Failure, Mismatch, NextAction,
-    ThreeDSecure,
+    AcquirerDispute, Action, Allowance, Approval, CANCELED, Capture, Decline, DisputeMove, DisputePhase, Failure,
+    Mismatch, NextAction, ThreeDSecure,
 };
 use super::UNITS;
 use serde::Deserialize;
@@ -97,6 +97,8 @@ pub(super) struct Dispute {
     balance_transactions: Vec<BalanceTransaction>,
     #[serde(default)]
     is_charge_refundable: bool,
+    /// not Stripe's own: acquirers on its wire that tell the network's procedure do it here
+    network_stage: Option<String>,
     #[serde(default)]
     metadata: Metadata,
 }
@@ -108,14 +110,23 @@ struct EvidenceDetails {
 
 #[derive(Deserialize)]
 struct BalanceTransaction {
+    id: String,
     amount: i64,
+    #[serde(default)]
     fee: i64,
+    currency: Option<String>,
 }
 
 /// Our own key of the metadata map; nobody else's is read. A deleted or empty map is null on some paths.
 #[derive(Default)]
 pub(super) struct Metadata {
     pub counterfoil_reference: Option<String>,
+}
+
+/// A file that was handed over.
+#[derive(Deserialize)]
+pub(super) struct Uploaded {
+    pub id: String,
 }
 
 #[derive(Deserialize)]
@@ -317,27 +328,43 @@ impl Error {
     }
 }
 
-impl From<Dispute> for AcquirerDispute {
-    fn from(dispute: Dispute) -> Self {
-        // The fee comes with the withdrawal; a reinstatement may list it again with the other sign.
-        let withdrawals = dispute.balance_transactions.iter().filter(|t| t.amount < 0);
-        let taken = withdrawals.clone().count();
-        let fee = withdrawals.fold(0i64, |sum, t| sum.saturating_add(t.fee.max(0)));
-        Self {
-            acquirer_id: dispute.id,
-            payment_acquirer_id: dispute.payment_intent.0,
-            charge_acquirer_reference: dispute.charge.0,
-            reference: dispute.metadata.counterfoil_reference,
-            status: dispute.status,
-            amount: dispute.amount,
-            currency: dispute.currency,
-            reason: dispute.reason,
-            network_reason_code: dispute.network_reason_code,
-            due_by: dispute.evidence_details.and_then(|details| details.due_by),
-            fee,
-            withdrawals: taken,
-            is_charge_refundable: dispute.is_charge_refundable,
-        }
+impl Dispute {
+    /// In our words and minor units.
+    pub(super) fn read(self) -> Result<AcquirerDispute, Failure> {
+        let amount = UNITS.inward(self.amount, &self.currency)?;
+        let moves = self
+            .balance_transactions
+            .into_iter()
+            .map(|t| {
+                let currency = t.currency.unwrap_or_else(|| self.currency.clone());
+                Ok(DisputeMove {
+                    amount: UNITS.inward(t.amount, &currency)?,
+                    fee: UNITS.inward(t.fee, &currency)?,
+                    id: t.id,
+                    currency,
+                })
+            })
+            .collect::<Result<_, Failure>>()?;
+        Ok(AcquirerDispute {
+            acquirer_id: self.id,
+            payment_acquirer_id: self.payment_intent.0,
+            charge_acquirer_reference: self.charge.0,
+            reference: self.metadata.counterfoil_reference,
+            status: self.status,
+            amount,
+            currency: self.currency,
+            reason: self.reason,
+            network_reason_code: self.network_reason_code,
+            due_by: self.evidence_details.and_then(|details| details.due_by),
+            phase: match self.network_stage.as_deref() {
+                Some("provisional") => DisputePhase::Provisional,
+                Some("pre_arbitration") => DisputePhase::PreArbitration,
+                Some("arbitration") => DisputePhase::Arbitration,
+                _ => DisputePhase::First,
+            },
+            moves,
+            is_charge_refundable: self.is_charge_refundable,
+        })
     }
 }
 

@@ -93,7 +93,8 @@ pub async fn show(ctx: &Ctx) -> Outcome {
         .fact(ctx.t("column.amount"), ctx.money(&dispute, "amount"))
         .fact(ctx.t("column.reason"), ctx.word(text(&dispute, "reason")))
         .fact_some(ctx.t("disputes.network"), dispute["network_reason_code"].as_str())
-        .fact(ctx.t("disputes.funds"), ctx.word(text(&dispute, "funds")))
+        .fact(ctx.t("disputes.stage"), ctx.word(text(&dispute, "stage")))
+        .fact(ctx.t("disputes.contested"), ctx.money(&dispute, "contested"))
         .fact(ctx.t("disputes.fee"), ctx.money(&dispute, "fee"))
         .fact(
             ctx.t("column.payment"),

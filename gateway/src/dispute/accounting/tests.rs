@@ -1,8 +1,9 @@
 //! The money of whole disputes: whatever the order of the facts, the same books.
 
 use super::*;
-use crate::connector::DisputeReport as Kind;
-use crate::dispute::state::{self, Fact, Funds, Standing, Status};
+use crate::connector::DisputePhase;
+use crate::dispute::state::tests::moves;
+use crate::dispute::state::{self, Fact, Policy, Standing, Status};
 use jiff::Timestamp;
 use ledger::journal::LineKind;
 use ledger::{BookId, Currency};
@@ -54,7 +55,7 @@ impl Ledger {
     }
 
     fn tell(&mut self, fact: &Fact) {
-        let Ok(step) = state::apply(self.standing.as_ref(), fact) else {
+        let Ok(step) = state::apply(self.standing.as_ref(), fact, Policy::default()) else {
             return;
         };
         let entries = entries(&books(), "du_1", &step.movements, self.held, self.merchant()).unwrap();
@@ -105,96 +106,93 @@ impl Ledger {
     }
 }
 
-fn fact(kind: Kind, status: Status) -> Fact {
+fn fact(status: Status, phase: DisputePhase, count: usize) -> Fact {
     Fact {
-        kind,
         status,
+        phase,
         amount: AMOUNT,
-        fee: if matches!(kind, Kind::FundsWithdrawn | Kind::FundsReinstated) {
-            FEE
-        } else {
-            0
-        },
-        withdrawals: 1,
+        moves: moves(count),
         inherited: 0,
     }
 }
 
 /// What acquirers tell, in the order in which it happens; and what the merchant bears in the end.
 fn stories() -> Vec<(Vec<Fact>, i64)> {
+    use DisputePhase::{Arbitration, First, PreArbitration, Provisional};
     use Status::*;
-    let story = |facts: &[(Kind, Status)]| facts.iter().map(|(k, s)| fact(*k, *s)).collect::<Vec<_>>();
+    let story = |facts: &[(Status, usize)]| facts.iter().map(|(s, n)| fact(*s, First, *n)).collect::<Vec<_>>();
     vec![
         (
-            story(&[
-                (Kind::Created, WarningNeedsResponse),
-                (Kind::Updated, WarningUnderReview),
-                (Kind::Closed, WarningClosed),
-            ]),
+            story(&[(WarningNeedsResponse, 0), (WarningUnderReview, 0), (WarningClosed, 0)]),
             0,
         ),
         (
+            story(&[(NeedsResponse, 0), (NeedsResponse, 1), (UnderReview, 1), (Lost, 1)]),
+            AMOUNT + FEE,
+        ),
+        (story(&[(NeedsResponse, 1), (UnderReview, 1), (Won, 1), (Won, 2)]), FEE),
+        (story(&[(NeedsResponse, 1), (UnderReview, 2), (Won, 2)]), FEE),
+        (
             story(&[
-                (Kind::Created, NeedsResponse),
-                (Kind::FundsWithdrawn, NeedsResponse),
-                (Kind::Updated, UnderReview),
-                (Kind::Closed, Lost),
+                (WarningNeedsResponse, 0),
+                (NeedsResponse, 0),
+                (NeedsResponse, 1),
+                (Lost, 1),
             ]),
             AMOUNT + FEE,
         ),
+        (story(&[(NeedsResponse, 0), (UnderReview, 0), (Won, 0)]), 0),
+        (story(&[(NeedsResponse, 0), (Prevented, 0)]), 0),
         (
-            story(&[
-                (Kind::FundsWithdrawn, NeedsResponse),
-                (Kind::Created, NeedsResponse),
-                (Kind::Closed, Lost),
-            ]),
-            AMOUNT + FEE,
-        ),
-        (
-            story(&[
-                (Kind::Created, NeedsResponse),
-                (Kind::FundsWithdrawn, NeedsResponse),
-                (Kind::Updated, UnderReview),
-                (Kind::Closed, Won),
-                (Kind::FundsReinstated, Won),
-            ]),
+            story(&[(WarningClosed, 0), (NeedsResponse, 1), (Won, 1), (Won, 2)]),
             FEE,
         ),
+        // a second chargeback: lost, won, and lost in silence
         (
             story(&[
-                (Kind::Created, NeedsResponse),
-                (Kind::FundsWithdrawn, NeedsResponse),
-                (Kind::FundsReinstated, UnderReview),
-                (Kind::Closed, Won),
+                (NeedsResponse, 1),
+                (UnderReview, 1),
+                (Won, 2),
+                (NeedsResponse, 3),
+                (UnderReview, 3),
+                (Lost, 3),
             ]),
-            FEE,
+            AMOUNT + 2 * FEE,
         ),
         (
             story(&[
-                (Kind::Created, WarningNeedsResponse),
-                (Kind::Updated, NeedsResponse),
-                (Kind::FundsWithdrawn, NeedsResponse),
-                (Kind::Closed, Lost),
+                (NeedsResponse, 1),
+                (UnderReview, 1),
+                (Won, 2),
+                (NeedsResponse, 3),
+                (UnderReview, 3),
+                (Won, 4),
             ]),
+            2 * FEE,
+        ),
+        (
+            story(&[(NeedsResponse, 1), (Won, 2), (NeedsResponse, 3), (Lost, 3)]),
+            AMOUNT + 2 * FEE,
+        ),
+        // a loss that is fought in vain, and one that is not
+        (
+            vec![
+                fact(NeedsResponse, First, 1),
+                fact(Lost, Provisional, 1),
+                fact(UnderReview, PreArbitration, 1),
+                fact(UnderReview, Arbitration, 1),
+                fact(Lost, Arbitration, 1),
+            ],
             AMOUNT + FEE,
         ),
         (
-            story(&[
-                (Kind::Created, NeedsResponse),
-                (Kind::Updated, UnderReview),
-                (Kind::Closed, Won),
-            ]),
-            0,
-        ),
-        (story(&[(Kind::Created, NeedsResponse), (Kind::Closed, Prevented)]), 0),
-        (
-            story(&[
-                (Kind::Created, WarningNeedsResponse),
-                (Kind::Closed, WarningClosed),
-                (Kind::FundsWithdrawn, NeedsResponse),
-                (Kind::Closed, Won),
-                (Kind::FundsReinstated, Won),
-            ]),
+            vec![
+                fact(NeedsResponse, First, 1),
+                fact(Lost, Provisional, 1),
+                fact(UnderReview, PreArbitration, 1),
+                fact(Won, PreArbitration, 1),
+                fact(Won, PreArbitration, 2),
+            ],
             FEE,
         ),
     ]
@@ -232,7 +230,7 @@ proptest! {
         prop_assert_eq!((straight.at("1130"), straight.at("2110"), straight.at("1910")), (0, 0, 0));
 
         let mut shuffled: Vec<Fact> = facts.clone();
-        shuffled.extend(repeats.drain(..).map(|i| *i.get(&facts)));
+        shuffled.extend(repeats.drain(..).map(|i| i.get(&facts).clone()));
         let mut random = seed;
         for i in (1..shuffled.len()).rev() {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -242,7 +240,7 @@ proptest! {
         shuffled.iter().for_each(|f| other.tell(f));
         prop_assert_eq!(other.summary(), straight.summary(), "{:?}", shuffled);
         let (a, b) = (other.standing.unwrap(), straight.standing.unwrap());
-        prop_assert_eq!((a.status, a.funds, a.fee), (b.status, b.funds, b.fee));
+        prop_assert_eq!((a.status, a.contested, a.lost, a.fee), (b.status, b.contested, b.lost, b.fee));
     }
 }
 
@@ -254,7 +252,7 @@ fn a_hold_takes_pending_then_available_then_a_claim() {
         receivable: 0,
     };
     let mut ledger = Ledger::with(merchant);
-    ledger.tell(&fact(Kind::Created, Status::NeedsResponse));
+    ledger.tell(&fact(Status::NeedsResponse, DisputePhase::First, 0));
     let held = Split {
         pending: 400,
         available: 500,
@@ -262,9 +260,9 @@ fn a_hold_takes_pending_then_available_then_a_claim() {
     };
     assert_eq!((ledger.held, ledger.merchant().receivable), (held, 100));
     // The debit reuses the hold; only the fee is charged on, as a claim now that nothing is left.
-    ledger.tell(&fact(Kind::FundsWithdrawn, Status::NeedsResponse));
+    ledger.tell(&fact(Status::NeedsResponse, DisputePhase::First, 1));
     assert_eq!((ledger.held, ledger.merchant().receivable), (held, 100 + FEE));
-    ledger.tell(&fact(Kind::FundsReinstated, Status::Won));
+    ledger.tell(&fact(Status::Won, DisputePhase::First, 2));
     let after = Split {
         pending: 0,
         available: 900,
@@ -299,14 +297,17 @@ fn a_loss_booked_before_its_debit_is_whole_when_the_debit_comes() {
         pending: 5_000,
         ..Split::default()
     });
-    ledger.tell(&fact(Kind::Closed, Status::Lost));
+    ledger.tell(&fact(Status::Lost, DisputePhase::First, 0));
     assert_eq!(
         (ledger.at("1110"), -ledger.at("2110")),
         (5_000, AMOUNT),
         "frozen, not taken"
     );
-    ledger.tell(&fact(Kind::FundsWithdrawn, Status::NeedsResponse));
-    assert_eq!(ledger.standing.as_ref().map(|s| s.funds), Some(Funds::Lost));
+    ledger.tell(&fact(Status::NeedsResponse, DisputePhase::First, 1));
+    assert_eq!(
+        ledger.standing.as_ref().map(|s| (s.contested, s.lost)),
+        Some((0, AMOUNT))
+    );
     assert_eq!(
         (ledger.at("1110"), ledger.at("1130"), ledger.at("2110")),
         (5_000 - AMOUNT - FEE, 0, 0)

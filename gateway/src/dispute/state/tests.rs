@@ -1,354 +1,371 @@
-//! The table of the module, row by row, and everything that it does not list.
+//! Every reachable standing with every fact: the table is kept, nothing is booked twice, and no line of it is dead.
 
 use super::*;
 use crate::dispute::rows::DisputeDetails;
-use DisputeReport as Kind;
+use crate::dispute::stage::TABLE;
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-const KINDS: [Kind; 5] = [
-    Kind::Created,
-    Kind::Updated,
-    Kind::FundsWithdrawn,
-    Kind::FundsReinstated,
-    Kind::Closed,
-];
-const WORDS: [Kind; 3] = [Kind::Created, Kind::Updated, Kind::Closed];
 const AMOUNT: i64 = 1_000;
 const FEE: i64 = 15;
+const PHASES: [DisputePhase; 4] = [
+    DisputePhase::First,
+    DisputePhase::Provisional,
+    DisputePhase::PreArbitration,
+    DisputePhase::Arbitration,
+];
 
-fn fact(kind: Kind, status: Status) -> Fact {
+/// Principal taken and returned by turns, so many times in all; takings have a fee.
+pub(in crate::dispute) fn moves(count: usize) -> Vec<DisputeMove> {
+    (0..count)
+        .map(|n| {
+            let taken = n % 2 == 0;
+            DisputeMove {
+                id: format!("txn_{n}"),
+                amount: if taken { -AMOUNT } else { AMOUNT },
+                fee: if taken { FEE } else { 0 },
+                currency: "usd".into(),
+            }
+        })
+        .collect()
+}
+
+pub(in crate::dispute) fn fact(status: Status, phase: DisputePhase, count: usize) -> Fact {
     Fact {
-        kind,
         status,
+        phase,
         amount: AMOUNT,
-        fee: FEE,
-        withdrawals: 1,
+        moves: moves(count),
         inherited: 0,
     }
 }
 
-/// A line of the table: funds before, held before (`None`: either), kinds, statuses after the merge, journals, funds after.
-type Line = (
-    Funds,
-    Option<bool>,
-    &'static [Kind],
-    &'static [Status],
-    &'static [&'static str],
-    Funds,
-);
-
-const OPEN_OR_LOST: &[Status] = &[Status::NeedsResponse, Status::UnderReview, Status::Lost];
-const NOT_LOST: &[Status] = &[
-    Status::WarningNeedsResponse,
-    Status::WarningUnderReview,
-    Status::WarningClosed,
-    Status::NeedsResponse,
-    Status::UnderReview,
-    Status::Won,
-    Status::Prevented,
-];
-const TABLE: &[Line] = &[
-    (Funds::None, Some(false), &WORDS, OPEN_OR_LOST, &["J20"], Funds::None),
-    (
-        Funds::None,
-        Some(true),
-        &WORDS,
-        &[Status::Won, Status::Prevented],
-        &["J22"],
-        Funds::None,
-    ),
-    (
-        Funds::None,
-        Some(false),
-        &[Kind::FundsWithdrawn],
-        NOT_LOST,
-        &["J11", "J12", "J11b"],
-        Funds::Withdrawn,
-    ),
-    (
-        Funds::None,
-        Some(true),
-        &[Kind::FundsWithdrawn],
-        NOT_LOST,
-        &["J11", "J12"],
-        Funds::Withdrawn,
-    ),
-    (
-        Funds::None,
-        Some(false),
-        &[Kind::FundsWithdrawn],
-        &[Status::Lost],
-        &["J11", "J12", "J11b", "J15"],
-        Funds::Lost,
-    ),
-    (
-        Funds::None,
-        Some(true),
-        &[Kind::FundsWithdrawn],
-        &[Status::Lost],
-        &["J11", "J12", "J15"],
-        Funds::Lost,
-    ),
-    (
-        Funds::None,
-        Some(false),
-        &[Kind::FundsReinstated],
-        &Status::ALL,
-        &["J11", "J12", "J14a"],
-        Funds::Reinstated,
-    ),
-    (
-        Funds::None,
-        Some(true),
-        &[Kind::FundsReinstated],
-        &Status::ALL,
-        &["J11", "J12", "J14a", "J14c"],
-        Funds::Reinstated,
-    ),
-    (
-        Funds::Withdrawn,
-        Some(true),
-        &[Kind::FundsReinstated],
-        &Status::ALL,
-        &["J14a", "J14c"],
-        Funds::Reinstated,
-    ),
-    (
-        Funds::Withdrawn,
-        Some(true),
-        &WORDS,
-        &[Status::Lost],
-        &["J15"],
-        Funds::Lost,
-    ),
-    (
-        Funds::Withdrawn,
-        Some(true),
-        &[Kind::FundsWithdrawn],
-        &[Status::Lost],
-        &["J15"],
-        Funds::Lost,
-    ),
-    (
-        Funds::Lost,
-        Some(false),
-        &[Kind::FundsReinstated],
-        &Status::ALL,
-        &["J27"],
-        Funds::Reinstated,
-    ),
-];
-
-/// The ladder, written down a second time.
-fn after(known: Status, reported: Status) -> Status {
-    let closed = [Status::Won, Status::Lost, Status::Prevented];
-    let place = |status: Status| match Status::ALL.iter().position(|s| *s == status) {
-        Some(_) if closed.contains(&status) => 5,
-        Some(place) => place,
-        None => unreachable!(),
-    };
-    if place(reported) > place(known) {
-        reported
-    } else {
-        known
+/// A chargeback that waits for its answer until this moment.
+pub(in crate::dispute) fn open_dispute(due_by: Timestamp) -> Dispute {
+    Dispute {
+        book_id: 1,
+        id: "du_1".into(),
+        version: 1,
+        payment_id: "pi_1".into(),
+        charge_id: "ch_1".into(),
+        connector: "stripe".into(),
+        acquirer_id: "dp_1".into(),
+        status: Status::NeedsResponse,
+        amount: AMOUNT,
+        currency: "usd".into(),
+        reason: "fraudulent".into(),
+        network_reason_code: None,
+        stage: Stage::NeedsResponse,
+        rank: 103,
+        contested: AMOUNT,
+        lost: 0,
+        takings: 1,
+        returns: 0,
+        charges: 0,
+        borne_by: Bearer::Merchant,
+        held_pending: AMOUNT,
+        held_available: 0,
+        held_receivable: 0,
+        fee: FEE,
+        evidence: Default::default(),
+        submission_count: 0,
+        answered: 0,
+        due_by: Some(due_by),
+        balance_transaction_ids: vec![],
+        created_at: due_by,
+        details: DisputeDetails {
+            brand: "visa".into(),
+            ..DisputeDetails::default()
+        },
+        operation: None,
+        request_key: None,
+        swept: 0,
+        check_at: None,
+        timer: None,
+        timer_at: None,
     }
 }
 
-fn reachable() -> HashSet<Option<Standing>> {
+fn facts() -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for status in Status::ALL {
+        for phase in PHASES {
+            for count in 0..=4 {
+                facts.push(fact(status, phase, count));
+            }
+        }
+    }
+    facts
+}
+
+/// A step from a standing, by a fact or by time.
+type Stepped = (Option<Standing>, Option<Fact>, Result<Step, Rejection>);
+
+fn everything(policy: Policy) -> Vec<Stepped> {
+    let facts = facts();
     let mut known = HashSet::from([None]);
-    let mut open = vec![None];
-    while let Some(standing) = open.pop() {
-        for kind in KINDS {
-            for status in Status::ALL {
-                if let Ok(step) = apply(standing.as_ref(), &fact(kind, status))
-                    && known.insert(Some(step.standing.clone()))
-                {
-                    open.push(Some(step.standing));
-                }
+    let mut open = VecDeque::from([None]);
+    let mut all = Vec::new();
+    while let Some(standing) = open.pop_front() {
+        let by_fact = facts
+            .iter()
+            .map(|fact| (Some(fact.clone()), apply(standing.as_ref(), fact, policy)));
+        let by_time = standing.iter().map(|known| (None, window_over(known, policy)));
+        for (fact, outcome) in by_fact.chain(by_time).collect::<Vec<_>>() {
+            if let Ok(step) = &outcome
+                && known.insert(Some(step.standing.clone()))
+            {
+                open.push_back(Some(step.standing.clone()));
             }
+            all.push((standing.clone(), fact, outcome));
         }
     }
-    known
+    all
 }
 
 #[test]
-fn every_pair_is_a_line_of_the_table_or_moves_no_money() {
-    let mut used = HashSet::new();
-    for standing in reachable() {
-        for kind in KINDS {
-            for reported in Status::ALL {
-                let outcome = apply(standing.as_ref(), &fact(kind, reported));
-                let (funds, held) = standing
-                    .as_ref()
-                    .map_or((Funds::None, false), |s| (s.funds, s.held > 0));
-                let status = standing.as_ref().map_or(reported, |s| after(s.status, reported));
-                let line = TABLE.iter().position(|(from, wants_held, kinds, statuses, ..)| {
-                    *from == funds
-                        && wants_held.is_none_or(|w| w == held)
-                        && kinds.contains(&kind)
-                        && statuses.contains(&status)
-                });
-                let context = format!("{standing:?} + {kind:?} {reported:?} -> {outcome:?}");
-                match (line, outcome) {
-                    (Some(line), Ok(step)) => {
-                        let (.., journals, to) = TABLE[line];
-                        let codes: Vec<&str> = step.movements.iter().map(|m| m.code().as_str()).collect();
-                        assert_eq!(codes, journals, "{context}");
-                        assert_eq!((step.standing.funds, step.standing.status), (to, status), "{context}");
-                        used.insert(line);
-                    }
-                    // Words that contradict how it was closed are refused, also where the table has a line for others.
-                    (_, Err(Rejection::Contradicts { .. })) => {
-                        let closed = standing.as_ref().map(|s| s.status);
-                        assert!(
-                            WORDS.contains(&kind) && reported.rung() == 5 && closed != Some(reported),
-                            "{context}"
-                        );
-                        assert_eq!(closed.map(Status::rung), Some(5), "{context}");
-                    }
-                    (None, Ok(step)) => {
-                        assert!(step.movements.is_empty(), "{context}");
-                        assert_eq!(step.standing.funds, funds, "{context}");
-                        assert!(standing.as_ref().is_none_or(|s| s.status != status), "{context}");
-                    }
-                    (None, Err(rejection)) => assert_eq!(rejection, Rejection::AlreadyApplied, "{context}"),
-                    (Some(_), Err(_)) => panic!("{context}"),
-                }
-            }
-        }
-    }
-    let unused: Vec<usize> = (0..TABLE.len()).filter(|line| !used.contains(line)).collect();
-    assert!(unused.is_empty(), "lines of the table that nothing reaches: {unused:?}");
-}
-
-#[test]
-fn a_repeat_is_already_applied_wherever_it_comes() {
-    for standing in reachable() {
-        for kind in KINDS {
-            for status in Status::ALL {
-                let fact = fact(kind, status);
-                if let Ok(step) = apply(standing.as_ref(), &fact) {
-                    assert_eq!(
-                        apply(Some(&step.standing), &fact),
-                        Err(Rejection::AlreadyApplied),
-                        "{standing:?} {fact:?}"
-                    );
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_frozen_is_what_is_at_stake() {
-    for standing in reachable().into_iter().flatten() {
-        let held = match standing.funds {
-            Funds::None if OPEN_OR_LOST.contains(&standing.status) => AMOUNT,
-            Funds::Withdrawn => AMOUNT,
-            _ => 0,
+fn every_step_is_lines_of_the_table_and_no_line_is_dead() {
+    let mut used: HashMap<(Option<Stage>, Event), usize> = HashMap::new();
+    let mut missing = BTreeSet::new();
+    for release in [true, false] {
+        let policy = Policy {
+            release_provisional_wins: release,
         };
-        assert_eq!(standing.held, held, "{standing:?}");
-        assert!(
-            standing.funds != Funds::Withdrawn || standing.status != Status::Lost,
-            "{standing:?}"
-        );
-        assert!(standing.exposure() >= standing.held);
+        for (standing, fact, outcome) in everything(policy) {
+            let Ok(step) = outcome else { continue };
+            let context = format!("{standing:?} + {fact:?} -> {step:?}");
+            let mut stage = standing.as_ref().map(|s| s.stage);
+            let (mut journals, mut notices) = (Vec::new(), Vec::new());
+            for (from, event) in &step.path {
+                assert_eq!(*from, stage, "{context}");
+                let row = TABLE.iter().find(|row| row.event == *event && row.from.contains(from));
+                let row = row.unwrap_or_else(|| panic!("no line for {from:?} {event:?}: {context}"));
+                stage = row.to.or(*from);
+                journals.extend(row.journals);
+                notices.extend(row.notices.iter().map(|n| format!("charge.dispute.{n}")));
+                *used.entry((*from, *event)).or_default() += 1;
+            }
+            assert_eq!(stage, Some(step.standing.stage), "{context}");
+            for code in step.movements.iter().map(|m| m.code().as_str()) {
+                if !journals.contains(&code) {
+                    missing.insert(format!("{code} of {:?}", step.path));
+                }
+            }
+            for event in &step.events {
+                let restated = step.path.is_empty() && event.ends_with(".updated");
+                if !notices.iter().any(|n| n == event) && !restated {
+                    missing.insert(format!("{event} of {:?}", step.path));
+                }
+            }
+        }
     }
+    assert!(missing.is_empty(), "the table does not say: {missing:#?}");
+    let dead: Vec<String> = TABLE
+        .iter()
+        .flat_map(|row| row.from.iter().map(move |from| (*from, row.event)))
+        .filter(|(from, event)| {
+            let alert = matches!(from, Some(Stage::Alert)) || *event == Event::FraudAlert;
+            !alert && !used.contains_key(&(*from, *event))
+        })
+        .map(|line| format!("{line:?}"))
+        .collect();
+    assert!(dead.is_empty(), "lines that nothing reaches: {dead:#?}");
 }
 
 #[test]
-fn events_tell_each_thing_once() {
-    let run = |facts: &[(Kind, Status)]| {
-        let mut standing = None;
-        let mut events = Vec::new();
-        for (kind, status) in facts {
-            if let Ok(step) = apply(standing.as_ref(), &fact(*kind, *status)) {
-                events.extend(step.events.iter().map(|e| e.trim_start_matches("charge.dispute.")));
-                standing = Some(step.standing);
-            }
+fn what_is_refused_or_known_changes_nothing_and_what_is_over_stays_over() {
+    let policy = Policy::default();
+    for (standing, fact, outcome) in everything(policy) {
+        let context = format!("{standing:?} + {fact:?} -> {outcome:?}");
+        let Ok(step) = outcome else { continue };
+        let next = &step.standing;
+        if let Some(fact) = &fact {
+            let again = apply(Some(next), fact, policy);
+            let contradiction = matches!(again, Err(Rejection::Contradicts { .. }));
+            assert!(
+                again == Err(Rejection::AlreadyApplied) || contradiction,
+                "{again:?} after {context}"
+            );
         }
-        events
-    };
-    let lost = [
-        (Kind::Created, Status::NeedsResponse),
-        (Kind::FundsWithdrawn, Status::NeedsResponse),
-        (Kind::FundsWithdrawn, Status::NeedsResponse),
-        (Kind::Updated, Status::UnderReview),
-        (Kind::Closed, Status::Lost),
-        (Kind::Closed, Status::Lost),
-    ];
-    assert_eq!(run(&lost), ["created", "funds_withdrawn", "updated", "closed"]);
-    let reversed: Vec<_> = lost.iter().rev().copied().collect();
-    assert_eq!(run(&reversed), ["created", "closed", "funds_withdrawn"]);
-    let inquiry = [
-        (Kind::Created, Status::WarningNeedsResponse),
-        (Kind::Closed, Status::WarningClosed),
-        (Kind::Updated, Status::WarningUnderReview),
-    ];
-    assert_eq!(run(&inquiry), ["created", "closed"]);
-    let won_in_one = [
-        (Kind::FundsReinstated, Status::Won),
-        (Kind::FundsWithdrawn, Status::NeedsResponse),
-    ];
+        assert!(next.contested == 0 || next.contested == next.held, "{context}");
+        assert!(next.held >= 0 && next.contested >= 0 && next.lost >= 0, "{context}");
+        let Some(before) = &standing else { continue };
+        assert!(
+            next.takings >= before.takings && next.returns >= before.returns,
+            "{context}"
+        );
+        assert!(next.lost >= before.lost, "{context}");
+        if matches!(before.stage, Stage::WonFinal | Stage::LostFinal) {
+            assert_eq!(next.stage, before.stage, "{context}");
+        }
+    }
+}
+
+/// What an acquirer tells one after the other; what each causes: stage, journals, events.
+type Story = &'static [(
+    Status,
+    DisputePhase,
+    usize,
+    Stage,
+    &'static [&'static str],
+    &'static [&'static str],
+)];
+
+use DisputePhase::{Arbitration as Arb, First, PreArbitration as Prearb, Provisional as Prov};
+use Status::*;
+
+#[rustfmt::skip]
+const STORIES: &[(&str, Story)] = &[
+    ("an inquiry that is answered", &[
+        (WarningNeedsResponse, First, 0, Stage::InquiryOpen, &[], &["created"]),
+        (WarningUnderReview, First, 0, Stage::InquiryReview, &[], &["updated"]),
+        (WarningClosed, First, 0, Stage::InquiryClosed, &[], &["closed"]),
+    ]),
+    ("an inquiry that becomes a chargeback", &[
+        (WarningNeedsResponse, First, 0, Stage::InquiryOpen, &[], &["created"]),
+        (NeedsResponse, First, 0, Stage::Notified, &["J20"], &["updated"]),
+        (NeedsResponse, First, 1, Stage::NeedsResponse, &["J11", "J12"], &["funds_withdrawn"]),
+        (Lost, First, 1, Stage::LostFinal, &["J15"], &["closed"]),
+    ]),
+    ("a win, final when its window is over", &[
+        (NeedsResponse, First, 1, Stage::NeedsResponse, &["J11", "J12", "J11b"], &["created", "funds_withdrawn"]),
+        (UnderReview, First, 1, Stage::UnderReview, &[], &["updated"]),
+        (Won, First, 1, Stage::WonProvisional, &[], &["closed"]),
+        (Won, First, 2, Stage::WonProvisional, &["J14a", "J14c"], &["funds_reinstated"]),
+    ]),
+    ("a second chargeback, lost", &[
+        (Won, First, 2, Stage::WonProvisional, &["J11", "J12", "J14a"], &["created", "funds_withdrawn", "funds_reinstated", "closed"]),
+        (NeedsResponse, First, 3, Stage::PrearbOpen, &["J14b", "J13", "J11b"], &["updated", "funds_withdrawn"]),
+        (Lost, First, 3, Stage::LostFinal, &["J15"], &["closed"]),
+    ]),
+    ("a second chargeback, announced before its debit, contested and won in arbitration", &[
+        (Won, First, 2, Stage::WonProvisional, &["J11", "J12", "J14a"], &["created", "funds_withdrawn", "funds_reinstated", "closed"]),
+        (NeedsResponse, Prearb, 2, Stage::PrearbOpen, &["J20"], &["updated"]),
+        (NeedsResponse, Prearb, 3, Stage::PrearbOpen, &["J14b", "J13"], &["funds_withdrawn"]),
+        (UnderReview, Arb, 3, Stage::Arbitration, &[], &["updated"]),
+        (Won, Arb, 4, Stage::WonFinal, &["J14a", "J14c"], &["funds_reinstated", "closed"]),
+    ]),
+    ("a loss that is fought: pre-arbitration declined, arbitration lost", &[
+        (NeedsResponse, First, 1, Stage::NeedsResponse, &["J11", "J12", "J11b"], &["created", "funds_withdrawn"]),
+        (Lost, Prov, 1, Stage::LostProvisional, &[], &["closed"]),
+        (UnderReview, Prearb, 1, Stage::PrearbFiled, &[], &["updated"]),
+        (UnderReview, Arb, 1, Stage::Arbitration, &[], &["updated"]),
+        (Lost, Arb, 1, Stage::LostFinal, &["J15"], &["closed"]),
+    ]),
+    ("a loss that is fought, and the issuer yields", &[
+        (Lost, Prov, 1, Stage::LostProvisional, &["J11", "J12", "J11b"], &["created", "funds_withdrawn", "closed"]),
+        (UnderReview, Prearb, 1, Stage::PrearbFiled, &[], &["updated"]),
+        (Won, Prearb, 2, Stage::WonFinal, &["J14a", "J14c"], &["funds_reinstated", "closed"]),
+    ]),
+    ("a loss before its debit", &[
+        (NeedsResponse, First, 0, Stage::Notified, &["J20"], &["created"]),
+        (Lost, First, 0, Stage::LostFinal, &[], &["closed"]),
+        (Lost, First, 1, Stage::LostFinal, &["J11", "J12", "J15"], &["funds_withdrawn"]),
+    ]),
+    ("withdrawn by the cardholder before its debit", &[
+        (NeedsResponse, First, 0, Stage::Notified, &["J20"], &["created"]),
+        (Prevented, First, 0, Stage::Prevented, &["J22"], &["closed"]),
+    ]),
+    ("a late reversal of a loss waits for a person", &[
+        (Lost, First, 1, Stage::LostFinal, &["J11", "J12", "J11b", "J15"], &["created", "funds_withdrawn", "closed"]),
+        (Won, First, 2, Stage::LostFinal, &["J27"], &["funds_reinstated"]),
+    ]),
+];
+
+#[test]
+fn stories_go_as_the_procedure_says() {
+    for (name, story) in STORIES {
+        let mut standing = None;
+        for (status, phase, count, stage, journals, events) in *story {
+            let step = apply(standing.as_ref(), &fact(*status, *phase, *count), Policy::default());
+            let step = step.unwrap_or_else(|e| panic!("{name}: {status:?} {count}: {e}"));
+            let booked: Vec<&str> = step.movements.iter().map(|m| m.code().as_str()).collect();
+            let told: Vec<&str> = step
+                .events
+                .iter()
+                .map(|e| e.trim_start_matches("charge.dispute."))
+                .collect();
+            assert_eq!(
+                (step.standing.stage, booked.as_slice(), told.as_slice()),
+                (*stage, *journals, *events),
+                "{name}: {status:?} {phase:?} {count}"
+            );
+            standing = Some(step.standing);
+        }
+    }
+}
+
+fn after(steps: &[(Status, DisputePhase, usize)]) -> Standing {
+    let mut standing = None;
+    for (status, phase, count) in steps {
+        standing = Some(
+            apply(standing.as_ref(), &fact(*status, *phase, *count), Policy::default())
+                .unwrap()
+                .standing,
+        );
+    }
+    standing.unwrap()
+}
+
+#[test]
+fn windows_end_what_is_provisional_and_money_after_that_is_for_a_person() {
+    let won = after(&[(Won, First, 2)]);
+    let over = window_over(&won, Policy::default()).unwrap();
+    assert_eq!((over.standing.stage, over.movements.len()), (Stage::WonFinal, 0));
     assert_eq!(
-        run(&won_in_one),
-        ["created", "funds_withdrawn", "funds_reinstated", "closed"]
+        window_over(&over.standing, Policy::default()),
+        Err(Rejection::AlreadyApplied)
+    );
+    let late = apply(Some(&over.standing), &fact(NeedsResponse, First, 3), Policy::default()).unwrap();
+    assert_eq!(late.exceptions, [Exception::TakenAfterWin(AMOUNT)]);
+    assert_eq!(
+        late.movements,
+        [Movement::Unmatched(-AMOUNT), Movement::CounterFee(FEE)]
+    );
+    assert_eq!(late.standing.stage, Stage::WonFinal);
+
+    let lost = after(&[(Lost, Prov, 1)]);
+    let over = window_over(&lost, Policy::default()).unwrap();
+    assert_eq!(
+        (over.standing.stage, over.movements),
+        (Stage::LostFinal, vec![Movement::Lost(AMOUNT)])
+    );
+
+    let promised = after(&[(NeedsResponse, First, 1), (Won, First, 1)]);
+    let over = window_over(&promised, Policy::default()).unwrap();
+    assert_eq!(
+        over.exceptions,
+        [Exception::NotReturned(AMOUNT)],
+        "won, and the money never came"
+    );
+    assert_eq!((over.standing.contested, over.standing.held), (AMOUNT, AMOUNT));
+}
+
+#[test]
+fn a_win_may_stay_frozen_until_it_is_final() {
+    let policy = Policy {
+        release_provisional_wins: false,
+    };
+    let won = apply(None, &fact(Won, First, 2), policy).unwrap();
+    assert_eq!((won.standing.held, won.standing.exposure()), (AMOUNT, AMOUNT));
+    let over = window_over(&won.standing, policy).unwrap();
+    assert_eq!(over.movements, [Movement::ReleaseReturned(AMOUNT)]);
+    assert_eq!(over.standing.exposure(), 0);
+    let again = apply(Some(&won.standing), &fact(NeedsResponse, First, 3), policy).unwrap();
+    assert_eq!(
+        again.movements,
+        [Movement::TakenAgain(AMOUNT), Movement::CounterFee(FEE)],
+        "the hold is used again, never doubled"
     );
 }
 
 #[test]
-fn amounts_that_moved_are_never_adjusted() {
-    let taken = apply(None, &fact(Kind::FundsWithdrawn, Status::NeedsResponse))
-        .unwrap()
-        .standing;
-    for kind in [Kind::FundsWithdrawn, Kind::FundsReinstated] {
-        let other = Fact {
-            amount: AMOUNT - 1,
-            ..fact(kind, Status::NeedsResponse)
-        };
-        let refused = Rejection::AmountDiffers {
-            booked: AMOUNT,
-            reported: AMOUNT - 1,
-        };
-        assert_eq!(apply(Some(&taken), &other), Err(refused));
-    }
-    let again = Fact {
-        withdrawals: 2,
-        inherited: 0,
-        ..fact(Kind::FundsWithdrawn, Status::NeedsResponse)
-    };
-    let back = apply(Some(&taken), &fact(Kind::FundsReinstated, Status::Won))
-        .unwrap()
-        .standing;
-    for known in [None, Some(&taken), Some(&back)] {
-        assert_eq!(
-            apply(known, &again),
-            Err(Rejection::TakenAgain),
-            "a second chargeback is not a repeat"
-        );
-    }
-    for (amount, fee) in [(0, 0), (-5, 0), (5, -1)] {
-        let wrong = Fact {
-            amount,
-            fee,
-            ..fact(Kind::Created, Status::NeedsResponse)
-        };
-        assert_eq!(apply(None, &wrong), Err(Rejection::NotPositive));
-    }
-}
-
-#[test]
-fn a_debit_of_another_amount_than_announced_moves_the_hold_by_the_difference() {
-    let noticed = apply(None, &fact(Kind::Created, Status::NeedsResponse))
-        .unwrap()
-        .standing;
-    let withdrawn = |amount| {
-        let fact = Fact {
-            amount,
-            ..fact(Kind::FundsWithdrawn, Status::NeedsResponse)
-        };
-        apply(Some(&noticed), &fact).unwrap()
+fn money_is_booked_as_it_moved_whatever_was_announced() {
+    let noticed = after(&[(NeedsResponse, First, 0)]);
+    let withdrawn = |amount: i64| {
+        let mut fact = fact(NeedsResponse, First, 1);
+        fact.moves[0].amount = -amount;
+        apply(Some(&noticed), &fact, Policy::default()).unwrap()
     };
     let more = withdrawn(AMOUNT + 70);
     assert_eq!(
@@ -364,20 +381,93 @@ fn a_debit_of_another_amount_than_announced_moves_the_hold_by_the_difference() {
             Movement::ReleaseUndebited(70)
         ]
     );
-    assert_eq!((more.standing.held, less.standing.held), (AMOUNT + 70, AMOUNT - 70));
+    // Less comes back than was taken: the rest stays contested. More: the rest waits for a person.
+    let returned = |amount: i64| {
+        let mut fact = fact(Won, First, 2);
+        fact.moves[1].amount = amount;
+        apply(None, &fact, Policy::default()).unwrap()
+    };
+    assert_eq!(
+        (
+            returned(AMOUNT - 30).standing.contested,
+            returned(AMOUNT - 30).standing.held
+        ),
+        (30, 30)
+    );
+    assert_eq!(returned(AMOUNT + 30).exceptions, [Exception::ReturnedTooMuch(30)]);
 }
 
 #[test]
-fn money_that_comes_back_after_a_loss_waits_for_a_person() {
-    let lost = apply(None, &fact(Kind::FundsWithdrawn, Status::Lost)).unwrap().standing;
-    assert!(!lost.is_contrary());
-    let back = apply(Some(&lost), &fact(Kind::FundsReinstated, Status::Won)).unwrap();
-    assert_eq!(back.movements, [Movement::Unmatched(AMOUNT)]);
-    assert!(back.standing.is_contrary());
+fn fees_follow_the_acquirer_both_ways() {
+    let mut won = fact(Won, First, 2);
+    won.moves[1].fee = -FEE;
+    let step = apply(None, &won, Policy::default()).unwrap();
+    assert!(step.movements.contains(&Movement::FeeReturned(FEE)));
+    assert_eq!(step.standing.fee, 0);
+    // A fee alone, for answering.
+    let mut answered = fact(UnderReview, First, 1);
+    answered.moves.push(DisputeMove {
+        id: "txn_fee".into(),
+        amount: 0,
+        fee: 20,
+        currency: "usd".into(),
+    });
+    let before = after(&[(NeedsResponse, First, 1)]);
+    let step = apply(Some(&before), &answered, Policy::default()).unwrap();
+    assert_eq!(step.movements, [Movement::CounterFee(20)]);
+    assert_eq!((step.standing.fee, step.standing.charges), (FEE + 20, 1));
+}
+
+#[test]
+fn the_platform_may_bear_a_loss() {
+    let mut open = after(&[(NeedsResponse, First, 1)]);
+    open.borne_by = Bearer::Platform;
+    let lost = apply(Some(&open), &fact(Lost, First, 1), Policy::default()).unwrap();
+    assert_eq!(lost.movements, [Movement::LostByPlatform(AMOUNT)]);
     assert_eq!(
-        back.standing.exposure(),
-        AMOUNT,
-        "it must not become refundable by itself"
+        (lost.standing.held, lost.standing.lost, lost.standing.exposure()),
+        (0, AMOUNT, AMOUNT)
+    );
+}
+
+#[test]
+fn words_against_an_outcome_are_refused_and_impossible_amounts_too() {
+    let lost = after(&[(Lost, First, 1)]);
+    assert_eq!(
+        apply(Some(&lost), &fact(Won, First, 1), Policy::default()),
+        Err(Rejection::Contradicts {
+            stage: Stage::LostFinal,
+            reported: Won
+        })
+    );
+    let mut wrong = vec![
+        fact(NeedsResponse, First, 0),
+        fact(NeedsResponse, First, 1),
+        fact(NeedsResponse, First, 1),
+    ];
+    wrong[0].amount = 0;
+    wrong[1].moves[0].amount = i64::MIN;
+    wrong[2].moves[0].fee = i64::MAX;
+    for fact in wrong {
+        assert_eq!(apply(None, &fact, Policy::default()), Err(Rejection::Impossible));
+    }
+}
+
+#[test]
+fn what_is_frozen_for_cases_is_taken_over_and_never_frozen_twice() {
+    for (count, code) in [(0, Movement::HoldOnNotice(600)), (1, Movement::Hold(600))] {
+        let mut fact = fact(NeedsResponse, First, count);
+        fact.inherited = 400;
+        let step = apply(None, &fact, Policy::default()).unwrap();
+        assert!(step.inherits && step.movements.contains(&code), "{step:?}");
+        assert_eq!(step.standing.held, AMOUNT);
+    }
+    let mut asked = fact(WarningNeedsResponse, First, 0);
+    asked.inherited = 400;
+    let step = apply(None, &asked, Policy::default()).unwrap();
+    assert!(
+        !step.inherits && step.standing.held == 0,
+        "an inquiry leaves the case alone"
     );
 }
 
@@ -385,35 +475,7 @@ fn money_that_comes_back_after_a_loss_waits_for_a_person() {
 fn responses_are_given_in_time_once_and_alone() {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let second = jiff::SignedDuration::from_secs(1);
-    let open = Dispute {
-        book_id: 1,
-        id: "du_1".into(),
-        version: 1,
-        payment_id: "pi_1".into(),
-        charge_id: "ch_1".into(),
-        connector: "stripe".into(),
-        acquirer_id: "dp_1".into(),
-        status: Status::NeedsResponse,
-        amount: AMOUNT,
-        currency: "usd".into(),
-        reason: "fraudulent".into(),
-        network_reason_code: None,
-        funds: Funds::Withdrawn,
-        held_pending: AMOUNT,
-        held_available: 0,
-        held_receivable: 0,
-        fee: FEE,
-        evidence: Default::default(),
-        submission_count: 0,
-        due_by: Some(now),
-        balance_transaction_ids: vec![],
-        created_at: now,
-        details: DisputeDetails::default(),
-        operation: None,
-        request_key: None,
-        swept: 0,
-        check_at: None,
-    };
+    let open = open_dispute(now);
     let (submit, close) = (Operation::Submit, Operation::Close);
     assert_eq!(may(&open, submit, now), Ok(()), "the last moment counts");
     assert_eq!(may(&open, submit, now + second), Err(Denied::PastDue));
@@ -434,14 +496,32 @@ fn responses_are_given_in_time_once_and_alone() {
     assert_eq!(may(&busy, close, now), Err(Denied::InProgress));
 
     let answered = Dispute {
-        submission_count: 1,
+        answered: 2,
         ..open.clone()
     };
     assert_eq!(may(&answered, submit, now), Err(Denied::AlreadySubmitted));
+    assert_eq!(may(&answered, close, now), Ok(()));
+    let reviewed = Dispute {
+        stage: Stage::UnderReview,
+        ..answered.clone()
+    };
+    assert_eq!(may(&reviewed, submit, now), Err(Denied::AlreadySubmitted));
+    for next in [Stage::PrearbOpen, Stage::LostProvisional] {
+        let again = Dispute {
+            stage: next,
+            ..answered.clone()
+        };
+        assert_eq!(may(&again, submit, now), Ok(()), "{next:?} is a round of its own");
+    }
 
-    for status in Status::ALL {
-        let turn = matches!(status, Status::NeedsResponse | Status::WarningNeedsResponse);
-        let dispute = Dispute { status, ..open.clone() };
+    for stage in Stage::ALL.iter().copied().filter(|s| s.word().is_some()) {
+        let turn = stage.round().is_some();
+        let status = stage.word().unwrap();
+        let dispute = Dispute {
+            stage,
+            status,
+            ..open.clone()
+        };
         for operation in [submit, close] {
             let expected = if turn { Ok(()) } else { Err(Denied::Status(status)) };
             assert_eq!(may(&dispute, operation, now), expected);
