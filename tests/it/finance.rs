@@ -23,7 +23,8 @@ async fn an_authorization_that_lapses_is_canceled_and_its_hold_released() {
     let sql = app.sql().await;
     let changed = sql
         .execute(
-            "UPDATE gateway.charge SET created_at = created_at - interval '8 days', check_at = check_at - interval '8 days'
+            "UPDATE gateway.charge SET created_at = created_at - interval '8 days', check_at = check_at - interval '8 days',
+                                       capture_before = capture_before - interval '8 days'
              WHERE payment_id = $1 AND check_at IS NOT NULL",
             &[&held["id"].as_str()],
         )

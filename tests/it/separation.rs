@@ -221,7 +221,7 @@ async fn objects(app: &TestApp) -> BTreeMap<String, String> {
     let receipt = first("/v1/receipts", "limit=1").await;
     let upload = "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\ndispute_evidence\r\n--b\r\nContent-Disposition: \
                   form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.7\r\n--b--\r\n";
-    let file = app
+    let evidence = app
         .post("/v1/files")
         .account(&owner)
         .body("multipart/form-data; boundary=b", upload);
