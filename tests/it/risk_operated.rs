@@ -18,7 +18,8 @@ const PAST: &str = "
             'card', jsonb_build_object('brand', 'visa', 'bin', '424242', 'last4', '4242', 'exp_month', 12, 'exp_year', 2040,
                 'fingerprint', 'past' || n % 60, 'funding', 'credit'),
             'risk', jsonb_build_object('decision', 'allow', 'score', 0, 'level', 'normal'), 'context', '{}'::jsonb, 'swept', 0, 'operations', 0,
-            'routing', '{}'::jsonb, 'created_at', at)) c WHERE m.id = $1 RETURNING book_id, id)
+            'routing', '{}'::jsonb,
+            'multicapture', false, 'incremental', false, 'created_at', at)) c WHERE m.id = $1 RETURNING book_id, id)
     INSERT INTO risk.history (book_id, id, fact, source, at)
     SELECT m.book_id, 'ch_past' || n, 'approved', NULL, at FROM n, gateway.merchant m WHERE m.id = $1
     UNION ALL SELECT m.book_id, 'ch_past' || n, 'fraud', 'dispute', at + interval '3 days' FROM n, gateway.merchant m WHERE m.id = $1 AND fraud";

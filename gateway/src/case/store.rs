@@ -84,7 +84,7 @@ pub async fn open_chargeback(
     let rows = client
         .query_typed(
             "SELECT id FROM gateway.dispute WHERE book_id = $1 AND payment_id = $2
-             AND (status IN ('needs_response', 'under_review') OR funds = 'withdrawn') ORDER BY id LIMIT 1",
+             AND (status IN ('needs_response', 'under_review') OR contested > 0) ORDER BY id LIMIT 1",
             &[(&book_id, Type::INT8), (&payment_id, Type::TEXT)],
         )
         .await?;
