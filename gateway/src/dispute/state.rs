@@ -8,7 +8,7 @@
 //! fee, and fees alone. The nth of its kind is booked once, whoever tells it. An announcement books nothing.
 //!
 //! *Words* (status and phase) have a rank: the round (how often the principal was taken), the phase, then the ladder of [`Status`]. Only
-//! a higher rank moves the dispute on, through the lines of [`stage::TABLE`](super::stage::TABLE).
+//! a higher rank moves the dispute on, through the lines of [`stage::TABLE`].
 //!
 //! *The hold* follows both: what is contested is frozen, before the debit what is announced. Lost principal is paid from it.
 //!

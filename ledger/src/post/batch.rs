@@ -1,7 +1,7 @@
 //! The plainest [`Batch`]: units that are journals and nothing else.
 //!
 //! One round trip for a batch, its BEGIN and COMMIT included, while nothing is refused; the careful way adds that of
-//! [`admit`]. Locks are those of [`post`](super::post()).
+//! [`admit()`]. Locks are those of [`post`](super::post()).
 
 use tokio_postgres::Client;
 
