@@ -4,8 +4,7 @@
 //! end within `header_read`, and a connection that owes nothing and moves nothing for `idle` is closed. The same rule ends
 //! silent connections, idle ones, and peers that never read their answer.
 //!
-//! An HTTP/1.1 connection that rests gives hyper's state and its buffers back: with ten thousand idle ones those are
-//! most of the memory. What stays is the socket with its session; the next byte starts hyper on it again.
+//! An HTTP/1.1 connection that rests gives hyper's state and its two buffers back. What stays is the socket with its session; the next byte starts hyper on it again.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
