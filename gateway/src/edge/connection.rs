@@ -3,28 +3,20 @@
 //! hyper's own header deadline also runs while a kept-alive connection rests, so the clock here is ours: a started head must
 //! end within `header_read`, and a connection that owes nothing and moves nothing for `idle` is closed. The same rule ends
 //! silent connections, idle ones, and peers that never read their answer.
-//!
-//! An HTTP/1.1 connection that rests gives hyper's state and its two buffers back. What stays is the socket with its session; the next byte starts hyper on it again.
 
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use bytes::{Buf, Bytes};
-use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -110,13 +102,7 @@ enum Protocol {
 
 /// The connection from here on, in a box of its own size. (An async fn would hold each step's copy of the stream for as long
 /// as the connection lives: with ten thousand idle ones that is most of the memory.)
-fn speak<I>(
-    shared: Arc<Shared>,
-    io: I,
-    peer: Peer,
-    protocol: Protocol,
-    mut draining: watch::Receiver<bool>,
-) -> Conversation
+fn speak<I>(shared: Arc<Shared>, io: I, peer: Peer, protocol: Protocol, draining: watch::Receiver<bool>) -> Conversation
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -129,12 +115,18 @@ where
     };
     match protocol {
         Protocol::Http1 => {
-            let io = Box::new(Heard {
+            let io = TokioIo::new(Heard {
                 io,
                 activity: activity.clone(),
-                unread: Bytes::new(),
             });
-            Box::pin(converse(io, service, activity, shared, draining))
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .half_close(false)
+                // hyper answers a longer head by itself, without our envelope: leave room for ours to speak first.
+                .max_buf_size((limits.header_bytes + limits.uri_bytes).max(SMALLEST_BUFFER) * 2)
+                .serve_connection(io, service);
+            Box::pin(drive(Box::pin(connection), activity, shared, draining))
         }
         Protocol::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -147,88 +139,9 @@ where
                 .keep_alive_interval(limits.h2_ping())
                 .keep_alive_timeout(limits.h2_ping())
                 .serve_connection(TokioIo::new(io), service);
-            let mut connection = Box::pin(connection);
-            Box::pin(async move {
-                drive(&mut connection, None, &activity, &shared, &mut draining).await;
-            })
+            Box::pin(drive(Box::pin(connection), activity, shared, draining))
         }
     }
-}
-
-/// HTTP/1.1, with rests: hyper is there from the first byte after a rest to the beginning of the next.
-async fn converse<I, S>(
-    mut io: Box<Heard<I>>,
-    mut service: S,
-    activity: Arc<Activity>,
-    shared: Arc<Shared>,
-    mut draining: watch::Receiver<bool>,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Unpin,
-    S::Future: Unpin,
-{
-    loop {
-        let limits = &shared.limits;
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .half_close(false)
-            // hyper answers a longer head by itself, without our envelope: leave room for ours to speak first.
-            .max_buf_size((limits.header_bytes + limits.uri_bytes).max(SMALLEST_BUFFER) * 2)
-            .serve_connection(TokioIo::new(io), service);
-        let mut connection = Box::pin(connection);
-        match drive(&mut connection, Some(limits.rest()), &activity, &shared, &mut draining).await {
-            Driven::Ended => return,
-            Driven::Rests => {}
-        }
-        // Idle, it is over at once and leaves the socket open. If it is not, it ends after what it does.
-        connection.as_mut().graceful_shutdown();
-        let over = poll_fn(|cx| Poll::Ready(connection.poll_without_shutdown(cx))).await;
-        if !matches!(over, Poll::Ready(Ok(()))) {
-            drive(&mut connection, None, &activity, &shared, &mut draining).await;
-            return;
-        }
-        let parts = Pin::into_inner(connection).into_parts();
-        (io, service) = (parts.io.into_inner(), parts.service);
-        io.unread = parts.read_buf;
-        Stats::count(&shared.stats.connections_rested);
-        if io.unread.is_empty() && !rest(&mut io, &activity, &shared, &mut draining).await {
-            let _ = timeout(LINGER, io.shutdown()).await;
-            return;
-        }
-    }
-}
-
-/// Waits for the next byte; `false` when the connection is to end.
-async fn rest<I: AsyncRead + Unpin>(
-    io: &mut Heard<I>,
-    activity: &Activity,
-    shared: &Shared,
-    draining: &mut watch::Receiver<bool>,
-) -> bool {
-    let mut first = [0; 1];
-    tokio::select! {
-        biased;
-        read = io.read(&mut first) => {
-            let heard = matches!(read, Ok(1..));
-            if heard {
-                io.unread = Bytes::copy_from_slice(&first);
-            }
-            heard
-        }
-        () = begun(draining) => false,
-        () = sleep_until(activity.deadline(&shared.limits).0) => {
-            Stats::count(&shared.stats.connections_idle);
-            false
-        }
-    }
-}
-
-/// How far a connection was driven.
-enum Driven {
-    Ended,
-    /// Nothing is owed, begun or unsent, and has not been for a while.
-    Rests,
 }
 
 /// Why the clock ends a connection.
@@ -238,28 +151,22 @@ enum Ending {
     SlowHead,
 }
 
-/// Drives a connection to its end, or to the first rest of that length.
 async fn drive<C: GracefulConnection>(
-    connection: &mut Pin<Box<C>>,
-    rest: Option<Duration>,
-    activity: &Activity,
-    shared: &Shared,
-    draining: &mut watch::Receiver<bool>,
-) -> Driven {
+    mut connection: Pin<Box<C>>,
+    activity: Arc<Activity>,
+    shared: Arc<Shared>,
+    mut draining: watch::Receiver<bool>,
+) {
     let (limits, stats) = (&shared.limits, &shared.stats);
     let mut drained = false;
     loop {
         // The deadline can move closer (idle, then a slow head), never by more than one header_read: look again by then.
-        let soon = limits.header_read().min(rest.unwrap_or(Duration::MAX));
-        let look = activity.deadline(limits).0.min(Instant::now() + soon);
+        let look = activity.deadline(limits).0.min(Instant::now() + limits.header_read());
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return Driven::Ended,
-            () = activity.flooded.notified() => {
-                Stats::count(&stats.connections_flooding);
-                return Driven::Ended;
-            }
-            () = begun(draining), if !drained => {
+            _ = connection.as_mut() => return,
+            () = activity.flooded.notified() => return Stats::count(&stats.connections_flooding),
+            () = begun(&mut draining), if !drained => {
                 drained = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -268,14 +175,10 @@ async fn drive<C: GracefulConnection>(
                 if deadline <= Instant::now() {
                     connection.as_mut().graceful_shutdown(); // GOAWAY, so that a request on its way is retried elsewhere
                     let _ = timeout(LINGER, connection.as_mut()).await;
-                    Stats::count(match ending {
+                    return Stats::count(match ending {
                         Ending::Idle => &stats.connections_idle,
                         Ending::SlowHead => &stats.connections_slow_head,
                     });
-                    return Driven::Ended;
-                }
-                if !drained && rest.is_some_and(|rest| activity.rests(rest)) {
-                    return Driven::Rests;
                 }
             }
         }
@@ -296,8 +199,6 @@ pub(super) struct Activity {
     head: AtomicU64,
     /// Requests whose answer is owed.
     owed: AtomicUsize,
-    /// Bytes were written and not all of them have left yet.
-    unsent: AtomicBool,
     begun: AtomicU64,
     answered: AtomicU64,
     abandoned: AtomicU64,
@@ -312,7 +213,6 @@ impl Activity {
             moved: AtomicU64::new(0),
             head: AtomicU64::new(0),
             owed: AtomicUsize::new(0),
-            unsent: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
@@ -344,15 +244,6 @@ impl Activity {
                 .head
                 .compare_exchange(0, self.elapsed_ms() + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
-    }
-
-    /// Whether nothing is owed, begun or unsent, and nothing has moved for that long.
-    fn rests(&self, rest: Duration) -> bool {
-        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
-        self.owed.load(Ordering::Relaxed) == 0
-            && self.head.load(Ordering::Relaxed) == 0
-            && !self.unsent.load(Ordering::Relaxed)
-            && self.opened.elapsed() >= moved + rest
     }
 
     /// When the connection is to be closed if nothing more happens, and why.
@@ -411,22 +302,14 @@ impl Drop for Owed {
     }
 }
 
-/// The socket of an HTTP/1.1 connection, which tells [`Activity`] when bytes come in and whether bytes are on their way out.
+/// The socket of an HTTP/1.1 connection, which tells [`Activity`] when bytes come in.
 struct Heard<I> {
     io: I,
     activity: Arc<Activity>,
-    /// Came in already, and is read before anything else.
-    unread: Bytes,
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Heard<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.unread.is_empty() {
-            let most = self.unread.len().min(buf.remaining());
-            buf.put_slice(&self.unread[..most]);
-            self.unread.advance(most);
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -438,16 +321,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Heard<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Heard<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.activity.unsent.store(true, Ordering::Relaxed);
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        if flushed.is_ready() {
-            self.activity.unsent.store(false, Ordering::Relaxed); // hyper flushes when its own buffer is empty
-        }
-        flushed
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -459,7 +337,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Heard<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.activity.unsent.store(true, Ordering::Relaxed);
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 

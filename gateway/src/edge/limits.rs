@@ -22,8 +22,6 @@ pub struct Limits {
     pub answer_ms: u64,
     /// A connection without a request, or a peer that does not read its answer, is closed after this.
     pub idle_ms: u64,
-    /// An HTTP/1.1 connection on which nothing moves gives its buffers back after this.
-    pub rest_ms: u64,
     /// Sum of all names and values of a request head; 431 beyond.
     pub header_bytes: usize,
     /// Header fields in a request; 431 beyond.
@@ -54,7 +52,6 @@ impl Default for Limits {
             body_read_ms: 20_000,
             answer_ms: 50_000,
             idle_ms: 75_000,
-            rest_ms: 1_000,
             header_bytes: 16 * 1024,
             header_count: 64,
             uri_bytes: 8 * 1024,
@@ -89,16 +86,12 @@ impl Limits {
         Duration::from_millis(self.idle_ms)
     }
 
-    pub(super) fn rest(&self) -> Duration {
-        Duration::from_millis(self.rest_ms)
-    }
-
     pub(super) fn h2_ping(&self) -> Duration {
         Duration::from_millis(self.h2_ping_ms)
     }
 
     /// Name (as in the configuration file) and value of each.
-    pub(crate) fn each(&self) -> [(&'static str, u64); 17] {
+    pub(crate) fn each(&self) -> [(&'static str, u64); 16] {
         let Self {
             connections,
             requests,
@@ -107,7 +100,6 @@ impl Limits {
             body_read_ms,
             answer_ms,
             idle_ms,
-            rest_ms,
             ..
         } = *self;
         let Self {
@@ -133,7 +125,6 @@ impl Limits {
             ("limits.body_read_ms", body_read_ms),
             ("limits.answer_ms", answer_ms),
             ("limits.idle_ms", idle_ms),
-            ("limits.rest_ms", rest_ms),
             ("limits.header_bytes", header_bytes as u64),
             ("limits.header_count", header_count as u64),
             ("limits.uri_bytes", uri_bytes as u64),

@@ -13,8 +13,6 @@ pub struct Stats {
     pub connections_refused: AtomicU64,
     /// Closed because idle, or because the peer did not read its answer.
     pub connections_idle: AtomicU64,
-    /// Rested long enough to give their buffers back, each time that they did.
-    pub connections_rested: AtomicU64,
     /// Closed in the middle of a request head.
     pub connections_slow_head: AtomicU64,
     /// Closed for resetting streams faster than they can be answered.
@@ -38,14 +36,13 @@ impl Stats {
 
     /// Name and value of each, for the metrics page.
     #[must_use]
-    pub fn read(&self) -> [(&'static str, u64); 12] {
+    pub fn read(&self) -> [(&'static str, u64); 11] {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("connections_open", value(&self.connections_open)),
             ("connections_accepted", value(&self.connections_accepted)),
             ("connections_refused", value(&self.connections_refused)),
             ("connections_idle", value(&self.connections_idle)),
-            ("connections_rested", value(&self.connections_rested)),
             ("connections_slow_head", value(&self.connections_slow_head)),
             ("connections_flooding", value(&self.connections_flooding)),
             ("handshakes_failed", value(&self.handshakes_failed)),

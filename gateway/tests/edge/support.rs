@@ -227,25 +227,6 @@ pub async fn read_answer(client: &mut TlsStream<TcpStream>) -> String {
     timeout(PATIENCE, read).await.expect("an answer")
 }
 
-/// Reads one answer with a body of that many bytes; returns its head.
-pub async fn read_answer_of(client: &mut TlsStream<TcpStream>, bytes: usize) -> String {
-    let mut answer = Vec::with_capacity(bytes + 1024);
-    let read = async {
-        loop {
-            let head = answer.windows(4).take(1024).position(|end| end == b"\r\n\r\n");
-            if let Some(head) = head.filter(|head| answer.len() >= head + 4 + bytes) {
-                return String::from_utf8_lossy(&answer[..head]).into_owned();
-            }
-            assert_ne!(
-                client.read_buf(&mut answer).await.expect("reads"),
-                0,
-                "closed too early"
-            );
-        }
-    };
-    timeout(PATIENCE, read).await.expect("an answer")
-}
-
 pub fn header<'a>(answer: &'a str, name: &str) -> &'a str {
     let mut lines = answer.split("\r\n").take_while(|line| !line.is_empty());
     lines
