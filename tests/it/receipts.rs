@@ -6,33 +6,47 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use tests::{TestApp, eventually, workspace};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The mail server and what it has taken.
 struct Server {
+    port: u16,
     taken: Arc<Mutex<Vec<Value>>>,
+    input: ChildStdin,
+    lines: Option<Lines<BufReader<ChildStdout>>>,
     _child: Child,
 }
 
 impl Server {
-    async fn start(app: &TestApp, port: u16) -> Self {
-        let tls = app.dir().join("tls");
+    /// Its port, which is held and refuses connections until [`Server::open`].
+    async fn reserved() -> Self {
         let mut child = Command::new(workspace().join(".tools/python/bin/python"))
             .arg(workspace().join("tests/smtp/server.py"))
-            .arg(port.to_string())
-            .arg(tls.join("server.pem"))
-            .arg(tls.join("server.key"))
             .args(["shop", "let-me-in"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("a mail server: scripts/bootstrap.sh test installs it");
         let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+        let port = lines.next_line().await.expect("an output").expect("a line");
+        Self {
+            port: port.parse().expect("a port"),
+            taken: Arc::default(),
+            input: child.stdin.take().expect("an input"),
+            lines: Some(lines),
+            _child: child,
+        }
+    }
+
+    async fn open(&mut self, app: &TestApp) {
+        let tls = format!("{}\n", app.dir().join("tls").display());
+        self.input.write_all(tls.as_bytes()).await.expect("written");
+        let mut lines = self.lines.take().expect("opened once");
         let ready = lines.next_line().await.expect("an output");
         assert_eq!(ready.as_deref(), Some("ready"), "the mail server does not start");
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let into = taken.clone();
+        let into = self.taken.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 into.lock()
@@ -40,7 +54,6 @@ impl Server {
                     .push(serde_json::from_str(&line).expect("JSON"));
             }
         });
-        Self { taken, _child: child }
     }
 
     fn all(&self) -> Vec<Value> {
@@ -48,15 +61,16 @@ impl Server {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 #[tokio::test]
 async fn each_capture_has_one_receipt_that_equals_the_ledger() {
-    let port = free_port();
-    let app = TestApp::start_with(&["--mail-port", &port.to_string(), "--mail-login", "shop:let-me-in"]).await;
+    let mut server = Server::reserved().await;
+    let app = TestApp::start_with(&[
+        "--mail-port",
+        &server.port.to_string(),
+        "--mail-login",
+        "shop:let-me-in",
+    ])
+    .await;
     let pay = async |with: Value| {
         let mut body = json!({ "amount": 4_250, "currency": "usd", "payment_method": "pm_card_visa", "confirm": true,
                                "description": "Two <books> & a map" });
@@ -81,7 +95,7 @@ async fn each_capture_has_one_receipt_that_equals_the_ledger() {
         .ok();
     pay(json!({ "receipt_email": "nobody@shop.example" })).await;
     pay(json!({})).await; // wants none
-    let server = Server::start(&app, port).await;
+    server.open(&app).await;
 
     let receipts = eventually("every receipt is sent or given up", || async {
         let listed = app.get("/v1/receipts").send().await.ok();

@@ -1,8 +1,13 @@
-"""A mail server on loopback: STARTTLS and a login before anything is taken, one line of JSON for each message."""
+"""A mail server on loopback: STARTTLS and a login before anything is taken, one line of JSON for each message.
+
+Its port is its own from the start and refuses connections until a line on the standard input names the folder of its certificate, so
+that a test can tell a gateway where mail will be taken, before it is."""
 
 import email
 import email.policy
 import json
+import pathlib
+import socket
 import ssl
 import sys
 import threading
@@ -10,7 +15,7 @@ import threading
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-port, certificate, key, user, password = sys.argv[1:6]
+user, password = sys.argv[1:3]
 
 
 class Mailbox:
@@ -33,9 +38,19 @@ def login(server, session, envelope, mechanism, data):
     return AuthResult(success=good)
 
 
+class Server(Controller):
+    def _create_server(self):
+        return self.loop.create_server(self._factory_invoker, sock=bound, ssl=self.ssl_context)
+
+
+bound = socket.socket()
+bound.bind(("127.0.0.1", 0))
+port = bound.getsockname()[1]
+print(port, flush=True)
+folder = pathlib.Path(sys.stdin.readline().strip() or sys.exit())
 tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-tls.load_cert_chain(certificate, key)
-Controller(Mailbox(), hostname="127.0.0.1", port=int(port), tls_context=tls, require_starttls=True,
-           authenticator=login, auth_required=True).start()
+tls.load_cert_chain(folder / "server.pem", folder / "server.key")
+Server(Mailbox(), hostname="127.0.0.1", port=port, tls_context=tls, require_starttls=True, authenticator=login, auth_required=True,
+       ready_timeout=60).start()
 print("ready", flush=True)
 threading.Event().wait()
